@@ -1,0 +1,220 @@
+"""Lock and RLock: one owner at a time, known by name.
+
+The state is a real `_thread.lock`, whose try-acquire is the one atomic step.
+The owner is recorded beside it, for the deadlock report and (RLock) for
+re-entry. An OS thread without a hub owns by its main greenlet, so a lock taken
+before its hub was made is still its own afterwards.
+"""
+
+from __future__ import annotations
+
+from _thread import TIMEOUT_MAX, allocate_lock
+
+from greenworld.hub.contention import Contended
+from greenworld.hub.flow import current_greenlet
+from greenworld.hub.task import Guest
+from greenworld.hub.typed import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Lock", "RLock"]
+
+
+def _check_timeout(blocking: bool, timeout: float | None) -> float | None:
+    """The standard lock's rules for `acquire(blocking, timeout)`, where -1 means for ever."""
+    if timeout is None:
+        return None
+    if not blocking:
+        raise ValueError("can't specify a timeout for a non-blocking call")
+    if not timeout >= 0:
+        raise ValueError(f"timeout value must be -1 or a non-negative number, not {timeout}")
+    if timeout > TIMEOUT_MAX:
+        raise OverflowError(f"timeout value is too large: {timeout}, at most {TIMEOUT_MAX}")
+    return timeout
+
+
+class Lock(Contended):
+    """**Source**: `threading.Lock`: not re-entrant, and any thread may release it.
+
+    Right between green threads and native threads in any mix.
+    """
+
+    __slots__ = ("_owner", "_real")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._real = allocate_lock()
+        self._owner: Any = None
+
+    def acquire(self, blocking: bool = True, timeout: float | None = -1) -> bool:
+        """Take it, waiting up to `timeout` seconds (-1 or None: for ever); whether it did.
+
+        **Blocks** only if it is taken and `blocking` is true. ValueError or
+        OverflowError for a time-out that the standard lock refuses.
+        """
+        seconds = None if timeout == -1 else _check_timeout(blocking, timeout)
+        if not self._real.acquire(False) and not (blocking and self._wait_turn(seconds)):
+            return False
+        current = current_greenlet()
+        self._owner = getattr(current, "task", None) or current
+        return True
+
+    __enter__ = acquire
+
+    def release(self) -> None:
+        """Give it up and let the first waiter in. Callable from any thread.
+
+        RuntimeError if it is not taken.
+        """
+        self._owner = None
+        if self._waiters and self._real.locked() and self._pass_on():
+            return
+        self._real.release()
+        if self._waiters:
+            self._wake_first()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.release()
+
+    acquire_lock = acquire
+    release_lock = release
+
+    def locked(self) -> bool:
+        """Whether it is taken."""
+        return self._real.locked()
+
+    locked_lock = locked
+
+    def _take(self) -> bool:
+        return self._real.acquire(False)
+
+    _free = release
+
+    def _at_fork_reinit(self) -> None:
+        """In a forked child: free, whoever of the parent held it."""
+        self.__init__()  # type: ignore[misc]
+
+    def holders(self) -> Iterable[Any]:
+        """Who has it, for reports."""
+        owner = self._owner
+        return () if owner is None else (owner,)
+
+    def describe_wait(self, lot: object) -> str:
+        """What a report says of a wait for it."""
+        return f"{type(self).__name__} at {id(self):#x}"
+
+    def __repr__(self) -> str:
+        state = "locked" if self.locked() else "unlocked"
+        return f"<{state} {type(self).__module__}.{type(self).__name__} object at {id(self):#x}>"
+
+
+class RLock(Lock):
+    """**Source**: `threading.RLock`: its owner may take it again; only the owner releases it.
+
+    The owner is a green thread (with the raw greenlets it runs), or a native
+    thread.
+    """
+
+    __slots__ = ("_count",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._count = 0
+
+    def acquire(self, blocking: bool = True, timeout: float | None = -1) -> bool:
+        """Take it, or take it once more; see `Lock.acquire`."""
+        seconds = None if timeout == -1 else _check_timeout(blocking, timeout)
+        current = current_greenlet()
+        me = getattr(current, "task", None)
+        owner = self._owner
+        if owner is not None and (owner is me or _owns(owner, current)):
+            self._count += 1
+            return True
+        if not self._real.acquire(False):
+            if not (blocking and self._wait_turn(seconds)):
+                return False
+            me = _flow_of(current)  # waiting may have made the hub
+        elif me is None or type(me) is Guest:
+            me = _flow_of(current)
+        self._owner = me
+        self._count = 1
+        return True
+
+    __enter__ = acquire
+
+    def release(self) -> None:
+        """Give it up once. RuntimeError if the caller does not own it."""
+        if not self._is_owned():
+            self._refuse()
+        self._count -= 1
+        if not self._count:
+            self._free()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.release()
+
+    acquire_lock = acquire
+    release_lock = release
+
+    def _free(self) -> None:
+        self._owner = None
+        if self._waiters and self._pass_on():
+            return
+        self._real.release()
+        if self._waiters:
+            self._wake_first()
+
+    def _refuse(self) -> NoReturn:
+        owner = self._owner
+        if owner is None:
+            raise RuntimeError("cannot release un-acquired lock")
+        name = getattr(owner, "name", None) or "another thread"
+        raise RuntimeError(f"cannot release un-acquired lock: {name} holds it")
+
+    # What the standard library's Condition asks of a re-entrant lock
+
+    def _is_owned(self) -> bool:
+        owner = self._owner
+        current = current_greenlet()
+        return owner is not None and (
+            owner is getattr(current, "task", None) or _owns(owner, current)
+        )
+
+    def _recursion_count(self) -> int:
+        return self._count if self._is_owned() else 0
+
+    def _release_save(self) -> tuple[int, Any]:
+        if not self._is_owned():
+            self._refuse()
+        state = (self._count, self._owner)
+        self._count = 0
+        self._free()
+        return state
+
+    def _acquire_restore(self, state: tuple[int, Any]) -> None:
+        self.acquire()
+        self._count = state[0]
+
+
+def _flow_of(current: Any) -> Any:
+    """Who owns what the greenlet `current` takes.
+
+    The green thread in which it runs, however many raw greenlets lie between;
+    where there is no hub, the OS thread's main greenlet.
+    """
+    while True:
+        task = getattr(current, "task", None)
+        while type(task) is Guest:
+            task = task.host
+        if task is not None:
+            return task
+        if current.parent is None:
+            return current
+        current = current.parent
+
+
+def _owns(owner: Any, current: Any) -> bool:
+    """Whether `owner` is the flow of `current`, perhaps from before its hub was made."""
+    flow = _flow_of(current)
+    return owner is flow or owner is getattr(flow, "greenlet", None)
