@@ -1,0 +1,256 @@
+"""Channels: what the runtime knows of one socket object.
+
+Owns the table of open sockets: their logical time-outs and their records in
+the hub. Every waiting of a socket goes through here.
+
+1. State belongs to the socket *object*, as the C-level time-out does: two
+   objects round one descriptor (`ssl` wraps so) have a channel each and share
+   the hub's record. The class has no room for it, so it is found by `id()`; a
+   channel is itself the weak reference that ends with its socket.
+2. A channel is made before the first call that could block. It takes over the
+   C-level time-out as the logical one and sets the C-level one to 0 (rule 8.4).
+3. A channel is bound to the hub in which its socket first waits. Elsewhere the
+   socket waits for level-triggered readiness, which needs no record of edges.
+4. Only the bound hub's OS thread may call a descriptor drained: anybody else
+   could overwrite an edge that the hub reports at the same moment.
+"""
+
+from __future__ import annotations
+
+import socket as stdlib_socket
+from _socket import SOCK_STREAM
+from _socket import socket as c_socket
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+from greenworld.hub.current import current_waiter
+from greenworld.hub.flow import current_greenlet
+from greenworld.hub.poller import READ, WRITE
+from greenworld.hub.readiness import wait_fd
+from greenworld.hub.task import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from greenworld.hub.io import Io
+    from greenworld.hub.loop import Hub
+
+    _Ref = ref[stdlib_socket.socket]
+else:
+    _Ref = ref
+
+__all__ = ["UNBOUND", "Channel", "channels", "open_channel"]
+
+c_fileno = c_socket.fileno
+c_gettimeout = c_socket.gettimeout
+c_settimeout = c_socket.settimeout
+c_type: Any = vars(c_socket)["type"]
+
+
+class Unbound:
+    """Stands for the record of a socket that has not waited yet: try, remember nothing."""
+
+    __slots__ = ()
+
+    hub = None
+    readable = writable = hangup = True
+    closed = False
+    armed = 0
+    readers = writers = ()
+
+
+UNBOUND: Any = Unbound()
+
+
+class Channel(_Ref):
+    """One open socket object."""
+
+    __slots__ = ("ident", "io", "key", "stream", "timeout")
+
+    io: Io
+    """The bound hub's record, or `UNBOUND`."""
+    ident: int
+    """The bound hub's OS thread."""
+    key: int
+    stream: bool
+    """Whether a short read proves that nothing is left."""
+    timeout: float | None
+    """The logical time-out in seconds; 0 never waits, None waits for ever."""
+
+    # Waiting
+
+    def read(self, sock: Any, tried: bool, call: Callable[..., Any], *args: Any) -> Any:
+        """`call(sock, *args)` as soon as it does not block: the readers' slow path.
+
+        `tried`: it has just been tried in vain. **Blocks.**
+        """
+        timeout = self.timeout
+        if timeout == 0:
+            return call(sock, *args)
+        io = self.io
+        task = getattr(current_greenlet(), "task", None)
+        if task is None or io.hub is not task.hub or io.closed:
+            bound = self.attach(sock)
+            if bound is None:
+                return self._retry_elsewhere(READ, sock, call, *args)
+            io = bound
+            task = current_greenlet().task
+        if tried:
+            io.readable = False
+        elif io.readable and not io.readers:
+            try:
+                return call(sock, *args)
+            except BlockingIOError:
+                io.readable = False
+        if io.armed & READ:
+            # `io.wait_read(timeout)` without its calls: nothing is done more often.
+            lot = io.readers
+            lot.append(task)
+            try:
+                woken = task.park(io, lot, timeout)
+            except BaseException:
+                io.pass_read()
+                raise
+            if not woken:
+                raise TimeoutError("timed out")
+            if io.closed:
+                raise io._closed_error()
+        else:
+            io.wait_read(timeout)
+        try:
+            return call(sock, *args)
+        except BlockingIOError:
+            io.readable = False
+        except BaseException:
+            io.pass_read()
+            raise
+        deadline = None if timeout is None else monotonic() + timeout
+        while True:
+            io.retry_read(None if deadline is None else deadline - monotonic())
+            try:
+                return call(sock, *args)
+            except BlockingIOError:
+                io.readable = False
+            except BaseException:
+                io.pass_read()
+                raise
+
+    def write(self, sock: Any, tried: bool, call: Callable[..., Any], *args: Any) -> Any:
+        """`read` for the writers. The caller passes the turn on (`pass_write`) when it is done."""
+        timeout = self.timeout
+        if timeout == 0:
+            return call(sock, *args)
+        deadline = None if timeout is None else monotonic() + timeout
+        return self.write_until(deadline, sock, tried, False, call, *args)
+
+    def write_until(
+        self,
+        deadline: float | None,
+        sock: Any,
+        tried: bool,
+        first: bool,
+        call: Callable[..., Any],
+        *args: Any,
+    ) -> Any:
+        """`write` with a deadline; `first`: ahead of the other writers."""
+        io = self.attach(sock)
+        if io is None:
+            return self._retry_elsewhere(WRITE, sock, call, *args)
+        if tried:
+            io.writable = False
+        while True:
+            if not io.writable or (io.writers and not first):
+                timeout = None if deadline is None else deadline - monotonic()
+                if first:
+                    io.retry_write(timeout)
+                else:
+                    io.wait_write(timeout)
+                first = True
+            try:
+                return call(sock, *args)
+            except BlockingIOError:
+                io.writable = False
+            except BaseException:
+                io.pass_write()
+                raise
+
+    def _retry_elsewhere(self, mask: int, sock: Any, call: Callable[..., Any], *args: Any) -> Any:
+        """Where the channel is not bound: an OS thread without a hub, or of another hub."""
+        deadline = None if self.timeout is None else monotonic() + self.timeout
+        while True:
+            try:
+                return call(sock, *args)
+            except BlockingIOError:
+                left = None if deadline is None else deadline - monotonic()
+            if not wait_fd(c_fileno(sock), mask, left):
+                raise TimeoutError("timed out")
+
+    def wait_writable(self, sock: Any, deadline: float | None) -> None:
+        """Wait for the next time the socket becomes writable, for a connect in progress."""
+        timeout = None if deadline is None else deadline - monotonic()
+        io = self.attach(sock)
+        if io is not None:
+            io.wait_write(timeout)
+        elif not wait_fd(c_fileno(sock), WRITE, timeout):
+            raise TimeoutError("timed out")
+
+    # Binding
+
+    def attach(self, sock: Any) -> Io | None:
+        """The record if the running code belongs to the bound hub; binds on first use.
+
+        None in an OS thread without a hub, or in another hub's.
+        """
+        try:
+            task = current_greenlet().task
+        except AttributeError:
+            task = current_waiter()
+            if not isinstance(task, Task):
+                return None
+        io = self.io
+        if io.hub is task.hub and not io.closed:
+            return io
+        if io is UNBOUND or io.hub.closed or io.closed:
+            return self._bind(sock, task.hub)
+        return None
+
+    def _bind(self, sock: Any, hub: Hub) -> Io:
+        io = hub.io(c_fileno(sock))
+        if io.armed:
+            # Perhaps from an earlier life of the number: have the kernel's present state reported.
+            hub.poller.rearm(io, io.armed)
+            io.readable = io.writable = True
+        self.io = io
+        self.ident = hub.thread_id
+        return io
+
+
+channels: dict[int, Channel] = {}
+"""Channels of living sockets by `id(socket)`."""
+
+
+def open_channel(sock: Any) -> Channel:
+    """Make the channel of a socket that has none, and its C-level socket non-blocking.
+
+    Raises OSError(EBADF) if it is closed.
+    """
+    timeout = c_gettimeout(sock)
+    c_settimeout(sock, 0)
+    channel = Channel(sock, _forget)
+    channel.key = id(sock)
+    channel.timeout = timeout
+    channel.stream = c_type.__get__(sock) & 0xF == SOCK_STREAM
+    channel.io = UNBOUND
+    channel.ident = 0
+    channels[channel.key] = channel
+    return channel
+
+
+def _forget(channel: Any, /) -> None:
+    """The socket object is gone, and with it its descriptor."""
+    key, io = channel.key, channel.io
+    if channels.get(key) is channel:
+        del channels[key]
+    if io is not UNBOUND:
+        io.close()

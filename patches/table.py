@@ -1,0 +1,102 @@
+"""The table of patches: everything that `monkey_patch` replaces, and nothing else.
+
+Imports no module that it patches: replacements are names, resolved when they
+are applied. A row whose module or attribute this Python does not have is
+skipped; that is how private names that come and go between releases are met.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["GROUPS", "PATCHES", "Patch"]
+
+
+class Patch(NamedTuple):
+    """One replaced name."""
+
+    group: str
+    """The keyword of `monkey_patch` that chooses it."""
+    module: str
+    """The standard module whose attribute it is."""
+    attribute: str
+    """What is assigned; dotted for a method of a class."""
+    replacement: str
+    """`module:name` of what is assigned instead."""
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.attribute}"
+
+
+def _methods(home: str, names: str) -> list[Patch]:
+    """Rows of methods of the class `socket.socket`."""
+    return _renamed("socket", "socket", home, names, "socket.")
+
+
+def _threads(module: str, names: str) -> list[Patch]:
+    """Rows of what is replaced by something of `greenworld.patches.thread`."""
+    return _renamed("thread", module, "thread", names)
+
+
+def _renamed(group: str, module: str, home: str, names: str, prefix: str = "") -> list[Patch]:
+    """Rows of attributes, `name=replacement` where the names differ."""
+    rows = []
+    for entry in names.split():
+        name, _, function = entry.partition("=")
+        target = f"greenworld.patches.{home}:{function or name}"
+        rows.append(Patch(group, module, f"{prefix}{name}", target))
+    return rows
+
+
+def _locks(module: str, names: str) -> list[Patch]:
+    return [Patch("thread", module, name, "greenworld.hub.lock:Lock") for name in names.split()]
+
+
+GROUPS = ("time", "socket", "select", "thread", "os")
+"""In the order of their application."""
+
+SETTLERS = {"thread": "greenworld.patches.thread:settle"}
+"""What else has to be done for a group: a function that does it and returns the undo."""
+
+PATCHES: tuple[Patch, ...] = (
+    *_renamed("time", "time", "time", "sleep"),
+    # The class of the standard library, in place: `__init__` to `timeout`.
+    *_methods("socket_life", "__init__=initialize bind connect connect_ex"),
+    *_methods("socket_life", "settimeout gettimeout setblocking getblocking timeout"),
+    *_methods("socket_life", "detach _real_close=close_for_real"),
+    *_methods("socket_read", "recv recv_into recvfrom recvfrom_into recvmsg recvmsg_into accept"),
+    *_methods("socket_write", "send sendall sendto sendmsg _sendfile_use_sendfile=use_sendfile"),
+    *_renamed("socket", "socket", "resolver", "getaddrinfo getnameinfo"),
+    *_renamed("socket", "socket", "resolver", "gethostbyname gethostbyname_ex gethostbyaddr"),
+    # TLS runs on the same sockets: unpatched, it would not know how to wait for them.
+    *(
+        Patch("socket", "ssl", f"SSLSocket.{name}", f"greenworld.patches.tls:{name}")
+        for name in ("do_handshake", "read", "send", "unwrap", "write")
+    ),
+    *_renamed("select", "select", "select", "select poll"),
+    Patch("select", "selectors", "SelectSelector._select", "greenworld.patches.select:as_method"),
+    Patch("select", "selectors", "PollSelector._selector_cls", "greenworld.patches.select:poll"),
+    *_renamed("select", "selectors", "select", "EpollSelector.select=epoll_select"),
+    *_renamed("select", "selectors", "select", "KqueueSelector.select=kqueue_select"),
+    # `threading.RLock` is a function that asks for `_CRLock` when it is called.
+    *_locks("_thread", "allocate_lock allocate lock LockType"),
+    *_locks("threading", "_allocate_lock _LockType Lock"),
+    Patch("thread", "_thread", "RLock", "greenworld.hub.lock:RLock"),
+    Patch("thread", "threading", "_CRLock", "greenworld.hub.lock:RLock"),
+    Patch("thread", "_thread", "_local", "greenworld.hub.local:local"),
+    Patch("thread", "threading", "local", "greenworld.hub.local:local"),
+    *_threads("_thread", "get_ident start_new_thread start_new=start_new_thread"),
+    *_threads("_thread", "_set_sentinel=set_sentinel start_joinable_thread"),
+    *_threads("_thread", "_ThreadHandle=ThreadHandle _make_thread_handle=make_thread_handle"),
+    *_threads("_thread", "_get_main_thread_ident=get_main_thread_ident _shutdown=join_threads"),
+    *_threads("threading", "get_ident _start_new_thread=start_new_thread"),
+    *_threads("threading", "_set_sentinel=set_sentinel"),
+    *_threads("threading", "_start_joinable_thread=start_joinable_thread"),
+    *_threads("threading", "_ThreadHandle=ThreadHandle _make_thread_handle=make_thread_handle"),
+    *_threads("threading", "_get_main_thread_ident=get_main_thread_ident"),
+    *_threads("threading", "_thread_shutdown=join_threads"),
+    *_threads("threading", "_DummyThread.__init__=initialize_dummy"),
+    *_threads("threading", "_thread_local_info=dummy_locals"),
+    # The executors' queue: the one written in Python waits on patched locks.
+    Patch("thread", "queue", "SimpleQueue", "queue:_PySimpleQueue"),
+)
