@@ -1,0 +1,270 @@
+"""Turns request heads into PEP 3333 environments, and remembers what it has already checked.
+
+1. A head is a *start line* and a *header block* (everything between the request line and the
+   empty line). A line that was seen before costs one look-up; a block that was seen before, one
+   comparison or one look-up, and one dict copy; a new block is split into lines, and only lines
+   that are new are parsed.
+2. All tables are bounded: a full one is emptied. They are shared by the connections of a
+   listener (the lines by all listeners), so they cost nothing per connection.
+3. Nothing secret is shared: a line whose name looks like a credential is parsed every time,
+   and a block that holds one is remembered by its own connection only, until that is idle.
+4. A name with an underscore is dropped, since `X_A` and `X-A` are one key in an environment;
+   so is `Proxy`, whose key `HTTP_PROXY` means something else to many client libraries.
+5. A template holds every key that a request sets, so that filling in a copy never resizes it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from greenworld.wsgi.body import NO_BODY
+from greenworld.wsgi.errors import HttpError
+from greenworld.wsgi.http1 import Limits, check_host, field_value, parse_field, parse_request_line
+from greenworld.wsgi.log import quote
+
+__all__ = ["COLD_BLOCK", "EMPTY_BLOCK", "HeadTable", "HeaderBlock", "StartLine"]
+
+_MAX_LINES: Final = 4096
+_MAX_BLOCKS: Final = 512
+_MAX_TARGETS: Final = 1024
+_MAX_LINE_SIZE: Final = 512  # bytes of a line that is worth remembering
+_MAX_BLOCK_SIZE: Final = 4096
+_MAX_NAMES: Final = 1024
+_MAX_NAME_SIZE: Final = 64
+_MAX_SEEN: Final = 4096
+
+_SECRET = re.compile(rb"auth|cookie|credential|key|passw|secret|session|sid|token", re.IGNORECASE)
+_DROPPED: Final = ""
+"""The key of what does not go into the environment."""
+
+_Field = tuple[str, str]
+
+_lines: dict[bytes, _Field] = {}
+_names: dict[bytes, tuple[str, bool]] = {}
+"""Checked names, with their keys and whether their values are secret."""
+
+
+class StartLine:
+    """One checked request line: what of the environment it decides, and what the server reads."""
+
+    __slots__ = ("authority", "environ", "log_text", "method", "minor", "plain")
+
+    def __init__(self, raw: bytes) -> None:
+        method, target, path, query, authority, minor, protocol, text = parse_request_line(raw)
+        self.method = method
+        self.minor = minor
+        self.authority = authority
+        self.log_text = quote(text) if b'"' in raw or b"\\" in raw else text
+        self.environ = {
+            "REQUEST_METHOD": method,
+            "PATH_INFO": path,
+            "QUERY_STRING": query,
+            "RAW_URI": target,
+            "REQUEST_URI": target,
+            "SERVER_PROTOCOL": protocol,
+        }
+        self.plain = minor == 1 and method != "HEAD" and authority is None
+        """Whether nothing here needs a second look: see `HeaderBlock.plain`."""
+
+
+class HeaderBlock:
+    """One checked header block: what of the environment it decides, and what the server reads.
+
+    Whether `Host` is missing is for the request line's version to judge: `host` may be None.
+    """
+
+    __slots__ = (
+        "close",
+        "content_length",
+        "_environ",
+        "_line",
+        "expect",
+        "framed",
+        "host",
+        "keep_alive",
+        "_log_tail",
+        "plain",
+        "raw",
+        "shareable",
+        "tail",
+        "transfer_encoding",
+    )
+
+    def __init__(self, raw: bytes, environ: dict[str, Any], shareable: bool) -> None:
+        get = environ.get
+        self.raw = raw
+        self.tail: bytes | tuple[()] = raw + b"\r\n\r\n" if raw else b"\r\n"
+        """What follows the start line where this block follows; `()` is a prefix of nothing."""
+        self._environ = environ
+        self._line: StartLine | None = None
+        self.shareable = shareable
+        self.host: str | None = get("HTTP_HOST")
+        self.content_length: str | None = get("CONTENT_LENGTH")
+        self.transfer_encoding: str | None = get("HTTP_TRANSFER_ENCODING")
+        self.framed = self.content_length is not None or self.transfer_encoding is not None
+        self.expect: str | None = get("HTTP_EXPECT")
+        connection: str = get("HTTP_CONNECTION", "keep-alive").lower()
+        self.close = False
+        self.keep_alive = connection == "keep-alive" and "HTTP_CONNECTION" in environ
+        if connection != "keep-alive":
+            options = {option.strip(" \t") for option in connection.split(",")}
+            self.close = "close" in options
+            self.keep_alive = "keep-alive" in options
+        self.plain = (
+            self.host is not None and not self.close and not self.framed and self.expect is None
+        )
+        """Whether, in HTTP/1.1, the request is in order, has no body and keeps the connection."""
+        self._log_tail: str | None = None
+
+    @property
+    def log_tail(self) -> str:
+        """The end of an access line: referer and user agent."""
+        if self._log_tail is None:
+            referer = quote(self._environ.get("HTTP_REFERER", "-"))
+            agent = quote(self._environ.get("HTTP_USER_AGENT", "-"))
+            self._log_tail = f' "{referer}" "{agent}"\n'
+        return self._log_tail
+
+    def environ(self, line: StartLine) -> dict[str, Any]:
+        """Return a new environment for a request of this block and that start line.
+
+        What is copied is a template that has been filled in for the last start line already:
+        most often it is the same one again.
+        """
+        if line is not self._line:
+            self._line = line
+            self._environ.update(line.environ)
+        return self._environ.copy()
+
+
+class HeadTable:
+    """Parses the heads that arrive at one listener.
+
+    `base` is the part of the environment that all its requests share.
+    """
+
+    def __init__(self, base: dict[str, Any], limits: Limits) -> None:
+        self._template: dict[str, Any] = {
+            "REQUEST_METHOD": "",
+            "SCRIPT_NAME": "",
+            "PATH_INFO": "",
+            "QUERY_STRING": "",
+            "RAW_URI": "",
+            "REQUEST_URI": "",
+            "SERVER_PROTOCOL": "",
+            "REMOTE_ADDR": "",
+            "REMOTE_PORT": "",
+            "wsgi.input": NO_BODY,
+            **base,
+        }
+        self._limits = limits
+        self._blocks: dict[bytes, HeaderBlock] = {}
+        self._seen: set[int] = set()
+        self.lines: dict[bytes, StartLine] = {}
+        """Request lines without a query that were seen before; a query may hold a secret."""
+
+    def start_line(self, raw: bytes) -> StartLine:
+        """Parse a request line that is not in `lines`."""
+        if len(raw) > self._limits.line:
+            raise HttpError(414, f"the request line is longer than {self._limits.line} bytes")
+        line = StartLine(raw)
+        if b"?" not in raw and len(raw) <= _MAX_LINE_SIZE:
+            if len(self.lines) >= _MAX_TARGETS:
+                self.lines.clear()
+            self.lines[raw] = line
+        return line
+
+    def header_block(self, raw: bytes) -> HeaderBlock:
+        """Return the checked block for these bytes (no CRLF after the last line)."""
+        block = self._blocks.get(raw)
+        if block is None:
+            block = self._parse_block(raw)
+            if block.shareable and len(raw) <= _MAX_BLOCK_SIZE:
+                self._remember(raw, block)
+        return block
+
+    def _remember(self, raw: bytes, block: HeaderBlock) -> None:
+        """Share a block that comes for the second time: most that are unique never do."""
+        mark = hash(raw)
+        if mark not in self._seen:
+            if len(self._seen) >= _MAX_SEEN:
+                self._seen.clear()
+            self._seen.add(mark)
+            return
+        if len(self._blocks) >= _MAX_BLOCKS:
+            self._blocks.clear()
+        self._blocks[raw] = block
+
+    def _parse_block(self, raw: bytes) -> HeaderBlock:
+        fields: dict[str, str] = {}
+        lines = raw.split(b"\r\n") if raw else []
+        if len(lines) > self._limits.fields:
+            raise HttpError(431, f"more than {self._limits.fields} header lines")
+        shareable = True
+        known = _lines.get
+        for line in lines:
+            field = known(line)
+            if field is None:
+                field, secret = _parse_line(line)
+                if secret:
+                    shareable = False
+            key, value = field
+            if key in fields:
+                value = _join(key, fields[key], value)
+            fields[key] = value
+        fields.pop(_DROPPED, None)
+        environ = self._template.copy()
+        environ.update(fields)
+        return HeaderBlock(raw, environ, shareable)
+
+
+def _parse_line(line: bytes) -> tuple[_Field, bool]:
+    """Return a new line's key and value, and whether it is secret (and so not remembered)."""
+    name, colon, value = line.partition(b":")
+    known = _names.get(name) if colon else None
+    if known is None:
+        name, value = parse_field(line)
+        known = _learn_name(name)
+    else:
+        value = field_value(value)
+    key, secret = known
+    field = (key, value.decode("latin-1"))
+    if key == "HTTP_HOST":
+        check_host(field[1])
+    if not secret and len(line) <= _MAX_LINE_SIZE:
+        if len(_lines) >= _MAX_LINES:
+            _lines.clear()
+        _lines[line] = field
+    return field, secret
+
+
+def _learn_name(name: bytes) -> tuple[str, bool]:
+    """Return the key for a checked name, and whether its values are secret."""
+    key = name.upper().replace(b"-", b"_").decode("ascii")
+    if b"_" in name or key == "PROXY":
+        key = _DROPPED
+    elif key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        key = "HTTP_" + key
+    known = (key, _SECRET.search(name) is not None)
+    if len(name) <= _MAX_NAME_SIZE:
+        if len(_names) >= _MAX_NAMES:
+            _names.clear()
+        _names[name] = known
+    return known
+
+
+def _join(key: str, first: str, second: str) -> str:
+    """Combine a repeated field (RFC 9110, section 5.3; RFC 6265, section 5.4 for Cookie)."""
+    if key == "HTTP_HOST":  # RFC 9112, section 3.2
+        raise HttpError(400, "more than one Host")
+    if key == "HTTP_COOKIE":
+        return f"{first}; {second}"
+    return f"{first},{second}"
+
+
+EMPTY_BLOCK: Final = HeaderBlock(b"", {}, shareable=True)
+"""Stands for "no block yet"."""
+COLD_BLOCK: Final = HeaderBlock(b"", {}, shareable=True)
+"""The same for a connection that has served requests and forgotten them."""
+EMPTY_BLOCK.tail = COLD_BLOCK.tail = ()

@@ -1,0 +1,38 @@
+"""What can go wrong between a client and the server. A leaf: imports nothing of the package.
+
+1. `HttpError` is the client's mistake (or a thing this server does not do): it carries the
+   status to answer with, and the connection is closed after the answer.
+2. `ClientDisconnected` is nobody's mistake: it ends the request quietly, without a traceback.
+3. Everything else that leaves an application is the application's error: 500 and a traceback.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+__all__ = ["ClientDisconnected", "HttpError"]
+
+
+class HttpError(Exception):
+    """A request that cannot be served; `status` is the answer, the text says why.
+
+    **Source**: RFC 9110, section 15.
+    """
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+        self.why = why
+
+    @property
+    def status_line(self) -> str:
+        """The status as `start_response` takes it, such as `"400 Bad Request"`."""
+        return f"{self.status} {HTTPStatus(self.status).phrase}"
+
+
+class ClientDisconnected(ConnectionResetError):
+    """The client went away, or stopped reading, before the request was over.
+
+    Raised by `wsgi.input` when the body ends early and by `write()` when the answer cannot
+    be delivered. An application may let it pass: the server then ends the request quietly.
+    """

@@ -1,0 +1,324 @@
+"""One request and its answer, between a connection and a WSGI application (PEP 3333).
+
+1. The head is sent with the first bytes of the body, in one piece; before that,
+   `start_response` may be called again with `exc_info`. Nothing is buffered beyond it: a block
+   that was yielded is on its way before the next one is asked for.
+2. The framing of the answer is decided once, in `_begin`: no body for HEAD, 204 and 304; the
+   application's Content-Length, held to exactly; the length of a finished list; chunked for
+   HTTP/1.1; else the end of the connection.
+3. What fails before the head was sent becomes an error page, afterwards the connection is cut
+   so that the client cannot take a part for the whole.
+4. After its end nothing is added to an answer: a `write` that comes too late sends nothing.
+5. `close()` of the application's iterable is called once, whatever happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+
+from greenlet import GreenletExit
+
+from greenworld.wsgi.errors import ClientDisconnected, HttpError
+from greenworld.wsgi.files import FileWrapper
+from greenworld.wsgi.response import Header, ResponseHead, response_head
+
+if TYPE_CHECKING:
+    from greenworld.wsgi.body import Body, EmptyBody
+    from greenworld.wsgi.connection import Connection
+    from greenworld.wsgi.environ import HeaderBlock, StartLine
+
+__all__ = ["Application", "Exchange"]
+
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
+Application = Callable[[dict[str, Any], Callable[..., Callable[[bytes], None]]], Iterable[bytes]]
+
+_JOIN_UP_TO: Final = 65536
+"""Bytes of body that are copied to leave in one piece with the head."""
+
+
+class Exchange:
+    """A request that is being answered. Used by one green thread."""
+
+    __slots__ = (
+        "_block",
+        "_chunked",
+        "_connection",
+        "_environ",
+        "_head",
+        "_left",
+        "_line",
+        "_plain",
+        "_sent",
+        "_started",
+        "_to_the_end",
+        "body",
+        "close",
+    )
+
+    def __init__(
+        self,
+        connection: Connection,
+        line: StartLine,
+        block: HeaderBlock,
+        environ: dict[str, Any],
+        body: Body | EmptyBody,
+        close: bool,
+        plain: bool,
+    ) -> None:
+        self._connection = connection
+        self._line = line
+        self._block = block
+        self._environ = environ
+        self.body = body
+        self._plain = plain  # see StartLine.plain and HeaderBlock.plain; and nothing is sent yet
+        self._head: ResponseHead | None = None
+        self._started = False  # the head is on its way
+        self._chunked = False
+        self._to_the_end = False  # only the end of the connection ends the body
+        self._left = -1  # bytes that the Content-Length still promises, -1 for no promise
+        self._sent = 0  # bytes of body, without their chunk framing
+        self.close = close
+        """Whether the connection ends with this answer."""
+
+    # What the application calls
+
+    def start_response(
+        self, status: str, headers: list[Header], exc_info: ExcInfo | None = None
+    ) -> Callable[[bytes], None]:
+        """Set, or with `exc_info` replace, the head; see PEP 3333, "The start_response()"."""
+        if exc_info is not None:
+            try:
+                if self._started:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None  # the traceback refers to this frame
+        elif self._head is not None:
+            raise AssertionError("start_response() was called before, and without exc_info")
+        self._head = response_head(status, headers)
+        return self.write
+
+    def write(self, data: bytes) -> None:
+        """Send a block of the body now. **Blocks** while the client does not read."""
+        if not isinstance(data, bytes):
+            raise TypeError(f"a block of the body must be bytes, not {type(data).__name__}")
+        if data:
+            self._send(data)
+
+    # Running it
+
+    def run(self, application: Application) -> None:
+        """Call the application and send its answer. **Blocks.** Errors end up as answers."""
+        try:
+            result = application(self._environ, self.start_response)
+            kind = type(result)
+            if kind is list or kind is tuple:
+                self._send_all(result)  # type: ignore[arg-type]
+            else:
+                self._send_each(result)
+        except ClientDisconnected:
+            self.close = True
+        except HttpError as error:
+            self._fail(error.status_line, error.why)
+        except (GreenletExit, SystemExit, KeyboardInterrupt) as error:
+            self._cut()
+            if isinstance(error, SystemExit):  # it ends the process: never without a word
+                self._connection.server.errors.exception(
+                    f"greenworld.wsgi: exit, answering {self._line.log_text}", error
+                )
+            raise
+        except BaseException as error:  # noqa: BLE001 (a time-out is no Exception)
+            self._connection.server.errors.exception(
+                f"greenworld.wsgi: error in the application, answering {self._line.log_text}", error
+            )
+            self._fail("500 Internal Server Error", "The server could not answer the request.")
+        log = self._connection.server.access
+        if log is not None:
+            code = self._head.code if self._head is not None else "-"
+            connection = self._connection
+            log.add(
+                f"{connection.host or '-'} - - {connection.server.clock.log_stamp}"
+                f' "{self._line.log_text}" {code} {self._sent}{self._block.log_tail}'
+            )
+
+    def _send_each(self, result: Iterable[bytes]) -> None:
+        """Send the blocks of an iterable as they come, and close it."""
+        try:
+            if type(result) is FileWrapper and self._send_file(result):
+                return
+            for block in result:
+                if block:
+                    if type(block) is not bytes and not isinstance(block, bytes):
+                        raise TypeError(
+                            f"a block of the body must be bytes, not {type(block).__name__}"
+                        )
+                    self._send(block)
+            self._end()
+        finally:
+            close = getattr(result, "close", None)
+            if close is not None:
+                close()
+
+    def _send_all(self, blocks: list[bytes] | tuple[bytes, ...]) -> None:
+        """Send a body that is complete: its length is known and one piece carries it all."""
+        body = blocks[0] if len(blocks) == 1 else b"".join(blocks)
+        if type(body) is not bytes and not isinstance(body, bytes):
+            raise TypeError(f"a block of the body must be bytes, not {type(body).__name__}")
+        length = len(body)
+        head = self._head
+        if self._plain and head is not None and head.plain and head.length == length:
+            server = self._connection.server
+            if length <= _JOIN_UP_TO and not server.stopping:
+                # What _begin would say, without its questions.
+                self._started = True
+                self._left = 0
+                self._sent = length
+                server.clock.tick()
+                self._connection.send(b"%b%b\r\n%b" % (head.lines, server.clock.date_line, body))
+                return
+        if self._started:  # by write()
+            if body:
+                self._send(body)
+            self._end()
+            return
+        # RFC 9110, 8.6: to HEAD the length that GET would have, and an empty body says nothing.
+        known = length if length or self._line.method != "HEAD" else -1
+        self._send_block(body, self._begin(known, final=True))
+        self._end()
+
+    def _send_file(self, wrapper: FileWrapper) -> bool:
+        """Have the kernel send a regular file; False if it is not one."""
+        found = wrapper.regular()
+        if found is None or self._started:
+            return False
+        fd, position, size = found
+        head = self._begin(size, final=True)
+        self._connection.send(head)
+        if self._left > 0:
+            sent = self._connection.send_file(fd, position, min(self._left, size))
+            self._sent += sent
+            self._left -= sent
+        self._end()
+        return True
+
+    # The answer's bytes
+
+    def _begin(self, length: int, final: bool) -> bytes:
+        """Decide the framing of the answer (RFC 9112, section 6.3) and return its whole head.
+
+        `length` is that of the body if it is known, else -1; `final` says that the application
+        will not read any more of the request.
+        """
+        head = self._head
+        if head is None:
+            raise AssertionError("the application sent a body before it called start_response()")
+        connection = self._connection
+        server = connection.server
+        minor = self._line.minor
+        framing = b""
+        if head.no_body:
+            pass
+        elif head.length < 0:
+            if length >= 0:
+                framing = b"Content-Length: %d\r\n" % length
+            elif self._line.method == "HEAD":
+                pass
+            elif minor:
+                framing = b"Transfer-Encoding: chunked\r\n"
+                self._chunked = True
+            else:
+                self._to_the_end = self.close = True
+            if self._line.method != "HEAD":
+                self._left = length
+        elif self._line.method != "HEAD":
+            self._left = head.length
+        body = self.body
+        body.answered()
+        if (
+            self.close
+            or head.close
+            or server.stopping
+            or (final and not body.drainable(server.config.max_unread))
+        ):
+            self.close = True
+            framing += b"Connection: close\r\n"
+        elif not minor:
+            framing += b"Connection: keep-alive\r\n"
+        self._started = True
+        self._plain = False
+        server.clock.tick()
+        date = server.clock.date_line if head.without_date else b""
+        return b"%b%b%b\r\n" % (head.lines, date, framing)
+
+    def _send(self, block: bytes) -> None:
+        """Send a block that is not empty, after the head if it is the first."""
+        self._send_block(block, b"" if self._started else self._begin(-1, final=False))
+
+    def _send_block(self, block: bytes, head: bytes) -> None:
+        if self._chunked:
+            self._connection.send(b"%b%x\r\n%b\r\n" % (head, len(block), block))
+            self._sent += len(block)
+            return
+        assert self._head is not None
+        if self._head.no_body or self._line.method == "HEAD":
+            block = b""
+        elif 0 <= self._left < len(block):
+            self._complain(f"the body is longer than its Content-Length ({self._head.length})")
+            block = block[: self._left]
+            self.close = True
+        if len(block) > _JOIN_UP_TO and head:
+            self._connection.send_pair(head, block)
+        elif head or block:
+            self._connection.send(head + block)
+        self._sent += len(block)
+        if self._left > 0:
+            self._left -= len(block)
+
+    def _end(self) -> None:
+        """The application has no more blocks."""
+        if not self._started:
+            known = 0 if self._line.method != "HEAD" else -1
+            self._connection.send(self._begin(known, final=True))
+        if self._chunked:
+            self._chunked = False
+            self._left = 0
+            self._connection.send(b"0\r\n\r\n")
+        elif self._left > 0:
+            assert self._head is not None
+            self._complain(
+                f"the body is {self._left} bytes shorter than its Content-Length"
+                f" ({self._head.length})"
+            )
+            self._cut()
+        elif self._to_the_end:
+            self._to_the_end = False
+            self._left = 0
+
+    # When it goes wrong
+
+    def _complain(self, what: str) -> None:
+        self._connection.server.errors.write(
+            f"greenworld.wsgi: error in the application, answering {self._line.log_text}: {what}"
+        )
+
+    def _fail(self, status: str, why: str) -> None:
+        """Answer with an error page, or cut the answer short if it has begun."""
+        self.close = True
+        if self._started:
+            self._cut()
+            return
+        body = why.encode("ascii") + b"\n"
+        self._head = response_head(
+            status, [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))]
+        )
+        try:
+            self._send(body)
+        except ClientDisconnected:
+            pass  # the connection is closed next
+
+    def _cut(self) -> None:
+        """End the connection so that the client sees that the body is not complete."""
+        self.close = True
+        if self._to_the_end:
+            self._connection.reset()

@@ -1,0 +1,189 @@
+"""The server: its listeners, its connections, and how it starts and stops.
+
+1. A server belongs to the hub of the OS thread that starts it. `request_stop` may be called
+   from anywhere, the rest from that thread's green threads.
+2. Stopping: what has connected is accepted, listeners close; a connection between two requests
+   is served if its next one has arrived, else closed at once; what is being answered is
+   finished with `Connection: close`. What is left after the graceful time is killed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextvars import copy_context
+from time import monotonic
+from typing import Any
+
+from greenworld.hub import get_hub, spawn
+from greenworld.hub.current import current_waiter
+from greenworld.wsgi.clock import Clock
+from greenworld.wsgi.config import Config
+from greenworld.wsgi.connection import Connection
+from greenworld.wsgi.gateway import Application
+from greenworld.wsgi.idle import IdleConnections
+from greenworld.wsgi.listener import Listener, SocketLike, open_all
+from greenworld.wsgi.log import AccessLog, ErrorLog
+
+__all__ = ["Server"]
+
+
+class Server:
+    """Serves a WSGI application over HTTP/1.1 from green threads of the present OS thread.
+
+    Listens on `sockets` (one or several), which the caller made and which are closed when the
+    server stops, or else on what `bind` names: `"HOST:PORT"` (port 0: the system chooses one,
+    see `address`), `"[IPV6]:PORT"`, `":PORT"` for every interface, `"unix:PATH"`, or a list.
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        sockets: SocketLike | Iterable[SocketLike] = (),
+        *,
+        bind: str | Sequence[str] = "127.0.0.1:8000",
+        config: Config | None = None,
+    ) -> None:
+        self.application = application
+        self.config = config or Config()
+        self.hub = get_hub()
+        self.clock = Clock()
+        self.errors = ErrorLog(self.config.error_log)
+        stream = self.config.access_log
+        self.access = AccessLog(stream, self.errors, spawn) if stream is not None else None
+        self.idle = IdleConnections(self.hub, self.clock, self.config)
+        self.in_context: Callable[..., Any] = copy_context().run
+        self.keeps_alive = self.config.keep_alive > 0
+        self.connections: set[Connection] = set()
+        self.stopping = False
+        self.stop_requested = False
+        """Whether `request_stop` has been called."""
+        self._sockets = _as_list(sockets)
+        self._bind = [bind] if isinstance(bind, str) else list(bind)
+        self._listeners: list[Listener] = []
+        self._started = self._stopped = False
+        self._waiting: deque[Any] = deque()  # for the stop, or for the last connection to go
+        self._accepting: deque[Any] = deque()  # for room under max_connections
+
+    @property
+    def address(self) -> Any:
+        """Where the server listens first, as `getsockname()` says: `(host, port)` for IPv4."""
+        return self._listeners[0].address
+
+    @property
+    def addresses(self) -> list[Any]:
+        """Where the server listens, as `getsockname()` says; empty before `start`."""
+        return [listener.address for listener in self._listeners]
+
+    @property
+    def urls(self) -> list[str]:
+        """Where the server listens, as `http://host:port` or `unix:path`."""
+        return [listener.url for listener in self._listeners]
+
+    def start(self) -> None:
+        """Listen, and serve whenever this OS thread's green threads get their turn.
+
+        Does not block. Raises OSError when an address cannot be listened on, ValueError when
+        it makes no sense; then nothing stays open.
+        """
+        if self._started:
+            raise RuntimeError("this server has been started before: make a new one")
+        if not self._sockets:
+            self._sockets = open_all(self._bind, self.config.backlog)
+        self._started = True
+        self._listeners = [Listener(self, sock) for sock in self._sockets]
+
+    def serve_forever(self) -> None:
+        """Start unless that is done, and return when the server has stopped. **Blocks**."""
+        if not self._started:
+            self.start()
+        while not self._stopped:
+            self._park(None)
+
+    def stop(self, timeout: float | None = None) -> bool:
+        """Stop gracefully; return whether every request could be finished. **Blocks**.
+
+        `timeout` is in seconds, None for `Config.graceful_timeout`. A second call with a
+        shorter time cuts the first one short.
+        """
+        if timeout is None:
+            timeout = self.config.graceful_timeout
+        if not self.stopping:
+            self._refuse_more()
+        until = monotonic() + timeout
+        while self.connections and (left := until - monotonic()) > 0:
+            self._park(left)
+        finished = not self.connections
+        cut = 0
+        for connection in list(self.connections):
+            thread = connection.thread
+            if thread is not None:
+                cut += 1
+                thread.kill()
+            connection.close()
+        if cut:
+            self.errors.write(f"greenworld.wsgi: stopped before {cut} request(s) could be finished")
+        if self.access is not None:
+            self.access.flush()
+        self._stopped = True
+        self._wake_all(self._waiting)
+        return finished
+
+    def request_stop(self, timeout: float | None = None) -> None:
+        """Have `stop` run soon. From any OS thread, also in a signal handler. Does not block."""
+        self.stop_requested = True
+        self.hub.post(lambda: spawn(self.stop, timeout))
+
+    def _refuse_more(self) -> None:
+        self.stopping = True
+        for listener in self._listeners:
+            listener.close()
+        self._wake_all(self._accepting)
+        for connection in self.idle.all():
+            if connection.io.unwatch_read(connection):
+                connection.wake()
+
+    # What connections and listeners call
+
+    @property
+    def full(self) -> bool:
+        """Whether as many connections are open as may be."""
+        most = self.config.max_connections
+        return most is not None and len(self.connections) >= most
+
+    def wait_for_room(self) -> None:
+        """Wait until a connection has closed. **Blocks**."""
+        waiter = current_waiter()
+        self._accepting.append(waiter)
+        waiter.park(self, self._accepting)
+
+    def forget(self, connection: Connection) -> None:
+        """A connection has closed."""
+        self.connections.discard(connection)
+        if self._accepting:
+            self._wake_all(self._accepting)
+        if self.stopping and not self.connections:
+            self._wake_all(self._waiting)
+
+    # Waiting
+
+    def _park(self, timeout: float | None) -> None:
+        waiter = current_waiter()
+        self._waiting.append(waiter)
+        waiter.park(self, self._waiting, timeout)
+
+    @staticmethod
+    def _wake_all(lot: deque[Any]) -> None:
+        for _ in range(len(lot)):
+            lot.popleft().wake()
+
+    def describe_wait(self, lot: object) -> str:
+        """Say what a green thread waits for, in the report of a deadlock."""
+        if lot is self._accepting:
+            return "a connection to close"
+        return f"the server on {', '.join(self.urls)} to stop"
+
+
+def _as_list(sockets: SocketLike | Iterable[SocketLike]) -> list[SocketLike]:
+    """One socket, or several, as a list."""
+    return list(sockets) if isinstance(sockets, Iterable) else [sockets]
