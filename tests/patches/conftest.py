@@ -1,0 +1,116 @@
+"""Connected cooperative sockets, and fresh interpreters for what patches a whole process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import greenworld.patches
+from greenworld.hub import GreenThread, spawn
+from greenworld.patches import socket
+
+HOME = Path(greenworld.patches.__file__).resolve().parents[1]
+LIMIT = 20.0
+
+Pair = tuple[Any, Any]
+
+
+def connect_tcp(stack: ExitStack, family: int = socket.AF_INET) -> Pair:
+    """Both ends of a TCP connection over loopback."""
+    host = "::1" if family == socket.AF_INET6 else "127.0.0.1"
+    listener = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+    listener.bind((host, 0))
+    listener.listen()
+    client = stack.enter_context(socket.create_connection(listener.getsockname()[:2], LIMIT))
+    server, _ = listener.accept()
+    stack.enter_context(server)
+    return client, server
+
+
+def connect(kind: str, stack: ExitStack) -> Pair:
+    if kind == "unix":
+        left, right = socket.socketpair()
+        pair = stack.enter_context(left), stack.enter_context(right)
+    else:
+        pair = connect_tcp(stack, socket.AF_INET if kind == "tcp" else socket.AF_INET6)
+    for end in pair:
+        end.settimeout(LIMIT)
+    return pair
+
+
+@pytest.fixture(params=["tcp", "tcp6", "unix"])
+def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    """Two connected stream sockets of each kind, whose time-out ends a hanging test."""
+    with ExitStack() as stack:
+        try:
+            yield connect(request.param, stack)
+        except OSError:
+            if request.param != "tcp6":
+                raise
+            pytest.skip("this machine has no IPv6")
+
+
+@pytest.fixture
+def tcp() -> Iterator[Pair]:
+    """Two connected TCP sockets."""
+    with ExitStack() as stack:
+        yield connect("tcp", stack)
+
+
+@pytest.fixture
+def listener() -> Iterator[Any]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(LIMIT)
+        yield listener
+
+
+def outcome(thread: GreenThread[Any]) -> Any:
+    """What a green thread returns or raises."""
+    return thread.wait(LIMIT)
+
+
+class Started:
+    """Green threads of a test; all must have ended when it ends."""
+
+    def __init__(self) -> None:
+        self.threads: list[GreenThread[Any]] = []
+
+    def __call__(self, function: Callable[..., Any], *args: Any) -> GreenThread[Any]:
+        self.threads.append(spawn(function, *args))
+        return self.threads[-1]
+
+
+@pytest.fixture
+def start() -> Iterator[Started]:
+    """Starts green threads."""
+    started = Started()
+    yield started
+    for thread in started.threads:
+        assert thread.join(LIMIT), f"{thread.name} hangs"
+
+
+def run_program(code: str, *arguments: str, **environ: str) -> str:
+    """What a fresh interpreter prints for `code`; it must end well and without a word on stderr."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), *arguments],
+        env={**os.environ, "PYTHONPATH": str(HOME), **environ},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr + done.stdout
+    return done.stdout
+
+
+@pytest.fixture
+def program() -> Callable[..., str]:
+    return run_program

@@ -1,0 +1,309 @@
+"""The command, as a user runs it."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import greenworld.wsgi
+
+HOME = Path(greenworld.wsgi.__file__).parents[2]
+LIMIT = 30.0
+
+APP = """
+import time
+patched = time.sleep.__module__ != "time"
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    if environ["PATH_INFO"] == "/slow":
+        print("slow begins", flush=True)
+        while not __import__("os").path.exists("go"):
+            time.sleep(0.01)
+    if environ["PATH_INFO"] == "/exit":
+        raise SystemExit(3)
+    return [environ["PATH_INFO"].encode(), b" patched" if patched else b" as it is"]
+
+class Holder:
+    inner = staticmethod(app)
+
+holder = Holder()
+
+def make(name="made"):
+    def made(environ, start_response):
+        start_response("200 OK", [])
+        return [name.encode()]
+    return made
+
+not_callable = 5
+"""
+
+
+class Command:
+    """`python -m greenworld.wsgi …`, killed when it takes too long."""
+
+    def __init__(self, directory: Path, *argv: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "greenworld.wsgi", *argv],
+            cwd=directory,
+            env={**os.environ, "PYTHONPATH": str(HOME)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.watchdog = threading.Timer(LIMIT, self.process.kill)
+        self.watchdog.start()
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline()
+
+    def port(self) -> int:
+        line = self.line()
+        match = re.fullmatch(r"Listening on http://127\.0\.0\.1:(\d+)\n", line)
+        if match is None:
+            pytest.fail(f"{line!r}; {self.end()}")
+        return int(match[1])
+
+    def end(self) -> tuple[int, str, str]:
+        out, err = self.process.communicate(timeout=LIMIT)
+        return self.process.returncode, out, err
+
+    def close(self) -> None:
+        self.watchdog.cancel()
+        self.watchdog.join()
+        self.process.kill()
+        self.process.communicate()
+
+
+Run = Callable[..., Command]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    (tmp_path / "app.py").write_text(APP)
+    (tmp_path / "broken.py").write_text("import json\nimport no_such_thing\n")
+    (tmp_path / "halfway.py").write_text("from json import no_such_name\n")
+    (tmp_path / "failing.py").write_text("1 / 0\n")
+    commands: list[Command] = []
+
+    def start(*argv: str) -> Command:
+        commands.append(Command(tmp_path, *argv))
+        return commands[-1]
+
+    yield start
+    for command in commands:
+        command.close()
+
+
+def get(port: int, path: str = "/") -> bytes:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().read()
+    finally:
+        connection.close()
+
+
+def knock_until_refused(port: int) -> None:
+    """Return when nobody listens there any more."""
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=LIMIT).close()
+        except ConnectionRefusedError:
+            return
+        except ConnectionResetError:
+            pass  # it was in the backlog when the listener closed
+
+
+def test_serves_patched_logs_and_stops(run: Run) -> None:
+    command = run("app:app", "--bind", "127.0.0.1:0")
+    port = command.port()
+    assert get(port, "/a?b") == b"/a patched"
+    assert re.fullmatch(
+        r"127\.0\.0\.1 - - \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\]"
+        r' "GET /a\?b HTTP/1\.1" 200 10 "-" "-"\n',
+        command.line(),
+    )
+    command.process.send_signal(signal.SIGTERM)
+    assert command.end() == (0, "", "")
+
+
+def test_no_patch_and_no_access_log(run: Run) -> None:
+    command = run("app:app", "--bind", "127.0.0.1:0", "--no-patch", "--no-access-log")
+    assert get(command.port()) == b"/ as it is"
+    command.process.send_signal(signal.SIGINT)
+    assert command.end() == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("app", b"/ as it is"),
+        ("app:holder.inner", b"/ as it is"),
+        ("app:make()", b"made"),
+        ("app:make('x')", b"x"),
+        ("app:make(name='y')", b"y"),
+    ],
+)
+def test_names(run: Run, name: str, body: bytes) -> None:
+    command = run(name, "--bind", "127.0.0.1:0", "--no-patch", "--no-access-log")
+    assert get(command.port()) == body
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("absent:app", "there is no module 'absent'"),
+        ("absent.sub:app", "there is no module 'absent'"),
+        ("app.py:app", r"there is no module 'app\.py' on sys\.path: leave out '\.py'"),
+        (
+            "broken:app",
+            r"module 'broken' cannot be imported: .*no_such_thing.*broken\.py, line 2\)",
+        ),
+        (
+            "halfway:app",
+            r"module 'halfway' cannot be imported: .*no_such_name.*halfway\.py, line 1\)",
+        ),
+        ("app:absent", "module 'app' has no attribute 'absent'"),
+        ("app:holder.absent", "'holder' in 'app' has no attribute 'absent'"),
+        (
+            "app:not_callable",
+            "'app:not_callable' is not an application: an object of type int cannot be called",
+        ),
+        ("app:not_callable()", "'not_callable' in 'app' cannot be called"),
+        ("app:make(1 +)", "cannot understand"),
+        ("app:", "cannot understand"),
+        ("app:1", "cannot understand"),
+        ("app:make(open('x'))", "must be literals"),
+        ("json", "module 'json' has neither 'application' nor 'app'"),
+        ("a-b:c", "MODULE:ATTRIBUTE"),
+        (".app:app", "MODULE:ATTRIBUTE"),
+    ],
+)
+def test_mistakes_are_one_line(run: Run, name: str, message: str) -> None:
+    code, out, err = run(name, "--bind", "127.0.0.1:0", "--no-patch").end()
+    assert (code, out) == (1, "")
+    assert re.search(message, err), err
+    assert err.startswith("greenworld.wsgi: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "last"),
+    [
+        ("failing:app", "module 'failing' cannot be imported: ZeroDivisionError: division by zero"),
+        ("app:make(1, 2)", r"'make\(1, 2\)' raised TypeError"),
+    ],
+)
+def test_the_applications_own_errors_come_with_a_traceback(run: Run, name: str, last: str) -> None:
+    code, out, err = run(name, "--bind", "127.0.0.1:0", "--no-patch").end()
+    assert (code, out) == (1, "")
+    assert err.startswith("Traceback")
+    assert re.search(last, err.splitlines()[-1]), err
+
+
+def test_a_port_in_use(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, out, err = run("app:app", "--no-patch", "--bind", f"127.0.0.1:{port}").end()
+    assert (code, out) == (1, "")
+    assert err == f"greenworld.wsgi: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+
+
+def test_a_bad_address(run: Run) -> None:
+    code, _, err = run("app:app", "--no-patch", "--bind", "nowhere").end()
+    assert code == 1
+    assert "an address is HOST:PORT" in err
+
+
+@pytest.mark.parametrize(
+    "argv", [(), ("app:app", "--absent"), ("app:app", "--keep-alive", "x"),
+             ("app:app", "--keep-alive", "-1"), ("app:app", "--limit-line", "0")]
+)  # fmt: skip
+def test_wrong_usage(run: Run, argv: tuple[str, ...]) -> None:
+    code, out, err = run(*argv).end()
+    assert (code, out) == (2, "")
+    assert err.startswith("usage: python -m greenworld.wsgi")
+
+
+def test_several_addresses(run: Run, tmp_path: Path) -> None:
+    command = run("app:app", "--no-patch", "--bind", "127.0.0.1:0", "--bind", "unix:socket")
+    port = command.port()
+    assert command.line() == "Listening on unix:socket\n"
+    assert get(port) == b"/ as it is"
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(LIMIT)
+        client.connect(str(tmp_path / "socket"))
+        client.sendall(b"GET /u HTTP/1.0\r\n\r\n")
+        assert client.makefile("rb").read().endswith(b"/u as it is")
+
+
+def test_a_request_finishes_at_the_first_signal(run: Run, tmp_path: Path) -> None:
+    command = run("app:app", "--bind", "127.0.0.1:0")
+    port = command.port()
+    with socket.create_connection(("127.0.0.1", port), timeout=LIMIT) as client:
+        client.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert command.line() == "slow begins\n"
+        command.process.send_signal(signal.SIGTERM)
+        knock_until_refused(port)
+        (tmp_path / "go").touch()
+        reply = client.makefile("rb").read()
+    assert b"Connection: close\r\n" in reply
+    assert reply.endswith(b"/slow patched")
+    code, out, err = command.end()
+    assert (code, err) == (0, "")
+    assert '"GET /slow HTTP/1.1" 200' in out
+
+
+def test_the_second_signal_ends_it_at_once(run: Run) -> None:
+    command = run("app:app", "--bind", "127.0.0.1:0")
+    port = command.port()
+    with socket.create_connection(("127.0.0.1", port), timeout=LIMIT) as client:
+        client.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert command.line() == "slow begins\n"
+        command.process.send_signal(signal.SIGTERM)
+        knock_until_refused(port)
+        command.process.send_signal(signal.SIGINT)
+        assert command.end()[0] == -signal.SIGINT
+
+
+def test_the_graceful_time_is_bounded(run: Run) -> None:
+    command = run("app:app", "--bind", "127.0.0.1:0", "--graceful-timeout", "0.01")
+    with socket.create_connection(("127.0.0.1", command.port()), timeout=LIMIT) as client:
+        client.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert command.line() == "slow begins\n"
+        command.process.send_signal(signal.SIGTERM)
+        assert client.recv(100) == b""
+        code, _, err = command.end()
+    assert code == 0
+    assert err == "greenworld.wsgi: stopped before 1 request(s) could be finished\n"
+
+
+def test_an_application_that_exits_is_named(run: Run) -> None:
+    command = run("app:app", "--bind", "127.0.0.1:0")
+    port = command.port()
+    with pytest.raises(http.client.RemoteDisconnected):
+        get(port, "/exit")
+    code, _, err = command.end()
+    assert code == 3
+    assert err.startswith("greenworld.wsgi: exit, answering GET /exit HTTP/1.1\nTraceback")
+    assert err.endswith("\nSystemExit: 3\n")
+
+
+def test_help(run: Run) -> None:
+    code, out, err = run("--help").end()
+    assert (code, err) == (0, "")
+    for option in ("--bind", "--no-patch", "--no-access-log", "--graceful-timeout", "--max-body"):
+        assert option in out

@@ -1,0 +1,165 @@
+"""From request heads to environments, and what is remembered of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from greenworld.wsgi import environ
+from greenworld.wsgi.environ import COLD_BLOCK, EMPTY_BLOCK, HeadTable
+from greenworld.wsgi.errors import HttpError
+from greenworld.wsgi.http1 import Limits
+
+
+@pytest.fixture(autouse=True)
+def _no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environ, "_lines", {})
+    monkeypatch.setattr(environ, "_names", {})
+
+
+@pytest.fixture
+def table() -> HeadTable:
+    return HeadTable({"wsgi.x": 1}, Limits(line=50, fields=5))
+
+
+def test_a_new_environment_each_time(table: HeadTable) -> None:
+    block = table.header_block(b"Host: a\r\nX-Y: z")
+    one, two = table.start_line(b"GET /1 HTTP/1.1"), table.start_line(b"PUT /2?q HTTP/1.0")
+    first, second, third = block.environ(one), block.environ(two), block.environ(one)
+    assert first == third
+    assert first is not third
+    assert (first["PATH_INFO"], first["QUERY_STRING"], first["SERVER_PROTOCOL"]) == (
+        "/1",
+        "",
+        "HTTP/1.1",
+    )
+    assert (second["PATH_INFO"], second["QUERY_STRING"], second["SERVER_PROTOCOL"]) == (
+        "/2",
+        "q",
+        "HTTP/1.0",
+    )
+    assert first["HTTP_X_Y"] == "z"
+    assert first["wsgi.x"] == 1
+
+
+def test_names(table: HeadTable) -> None:
+    block = table.header_block(b"Host: a\r\nA_B: 1\r\nPROXY: 2\r\ncontent-type: 3\r\nA-b: 4")
+    made = block.environ(table.start_line(b"GET / HTTP/1.1"))
+    assert "" not in made
+    assert not [key for key in made if "PROXY" in key]
+    assert made["CONTENT_TYPE"] == "3"
+    assert made["HTTP_A_B"] == "4"
+
+
+def test_repeated_fields(table: HeadTable) -> None:
+    raw = b"Accept: a\r\nCookie: b=c\r\nAccept: d\r\nCookie: e=f"
+    made = table.header_block(raw).environ(table.start_line(b"GET / HTTP/1.0"))
+    assert (made["HTTP_ACCEPT"], made["HTTP_COOKIE"]) == ("a,d", "b=c; e=f")
+    with pytest.raises(HttpError, match="more than one Host"):
+        table.header_block(b"Host: a\r\nHost: a")
+
+
+def test_facts(table: HeadTable) -> None:
+    block = table.header_block(b"Host: a")
+    assert block.plain
+    assert (block.host, block.close, block.keep_alive, block.framed) == ("a", False, False, False)
+    assert table.header_block(b"Host: a\r\nConnection: x, Close").close
+    assert table.header_block(b"Connection: Keep-Alive").keep_alive
+    for raw in (
+        b"A: b",
+        b"Host: a\r\nConnection: close",
+        b"Host: a\r\nContent-Length: 0",
+        b"Host: a\r\nTransfer-Encoding: chunked",
+        b"Host: a\r\nExpect: 100-continue",
+    ):
+        assert not table.header_block(raw).plain
+    assert table.start_line(b"GET / HTTP/1.1").plain
+    for raw in (b"HEAD / HTTP/1.1", b"GET / HTTP/1.0", b"GET http://a/ HTTP/1.1"):
+        assert not table.start_line(raw).plain
+
+
+def test_an_empty_block(table: HeadTable) -> None:
+    block = table.header_block(b"")
+    assert block.host is None
+    assert b"\r\nrest".startswith(block.tail)
+
+
+def test_the_stand_ins_are_equal_to_no_block() -> None:
+    for block in (EMPTY_BLOCK, COLD_BLOCK):
+        assert not b"\r\n\r\n\r\n\r\n\r\n".startswith(block.tail)
+        assert not b"".startswith(block.tail)
+
+
+def test_limits(table: HeadTable) -> None:
+    with pytest.raises(HttpError) as caught:
+        table.start_line(b"GET /" + b"a" * 40 + b" HTTP/1.1")
+    assert caught.value.status == 414
+    table.header_block(b"\r\n".join([b"A: b"] * 5))
+    with pytest.raises(HttpError) as caught:
+        table.header_block(b"\r\n".join([b"A: b"] * 6))
+    assert caught.value.status == 431
+
+
+def test_what_is_remembered(table: HeadTable) -> None:
+    first = table.header_block(b"Host: a\r\nX: y")
+    second = table.header_block(b"Host: a\r\nX: y")
+    assert second is not first  # it is shared from its second coming on
+    assert table.header_block(b"Host: a\r\nX: y") is second
+    assert set(environ._lines) == {b"Host: a", b"X: y"}
+    table.start_line(b"GET /a HTTP/1.1")
+    table.start_line(b"GET /a?token=x HTTP/1.1")
+    assert set(table.lines) == {b"GET /a HTTP/1.1"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"Cookie", b"COOKIE", b"Authorization", b"Proxy-Authorization", b"X-Api-Key", b"X-Auth",
+     b"X-Csrf-Token", b"X-Session-Id", b"X-Secret", b"X-Password", b"X-Amz-Credential"],
+)  # fmt: skip
+def test_no_secret_is_shared(table: HeadTable, name: bytes) -> None:
+    raw = b"Host: a\r\n" + name + b": hidden"
+    blocks = [table.header_block(raw) for _ in range(3)]
+    assert not any(block.shareable for block in blocks)
+    assert len(set(map(id, blocks))) == 3
+    assert set(environ._lines) == {b"Host: a"}
+    assert not table._blocks
+
+
+def test_memory_is_bounded(table: HeadTable) -> None:
+    for i in range(environ._MAX_LINES + 10):
+        for _ in range(2):
+            table.header_block(b"X-%d: %d" % (i, i))
+        table.start_line(b"GET /%d HTTP/1.1" % i)
+    assert len(environ._lines) <= environ._MAX_LINES
+    assert len(table._blocks) <= environ._MAX_BLOCKS
+    assert len(table._seen) <= environ._MAX_SEEN
+    assert len(environ._names) <= environ._MAX_NAMES
+    assert len(table.lines) <= environ._MAX_TARGETS
+    long = b"Y: " + b"z" * environ._MAX_LINE_SIZE
+    table.header_block(long)
+    assert long not in environ._lines
+
+
+def test_a_known_name_without_its_colon_is_no_field(table: HeadTable) -> None:
+    table.header_block(b"Host: a\r\nX: y")
+    for raw in (b"Host", b"Host: a\r\nX", b"X : y", b" X: y", b"X: \0"):
+        with pytest.raises(HttpError):
+            table.header_block(raw)
+
+
+def test_log_tail(table: HeadTable) -> None:
+    assert table.header_block(b"A: b").log_tail == ' "-" "-"\n'
+    block = table.header_block(b'Referer: "\r\nUser-Agent: \xe9')
+    assert block.log_tail == block.log_tail == ' "\\"" "\\xe9"\n'
+    assert table.start_line(b'GET /"\\ HTTP/1.1').log_text == 'GET /\\"\\\\ HTTP/1.1'
+
+
+def test_a_bad_line_is_not_remembered(table: HeadTable) -> None:
+    for _ in range(2):
+        with pytest.raises(HttpError):
+            table.header_block(b"Host: a b")
+        with pytest.raises(HttpError):
+            table.header_block(b"X : y")
+        with pytest.raises(HttpError):
+            table.start_line(b"GET a HTTP/1.1")
+    assert not environ._lines
+    assert not table.lines

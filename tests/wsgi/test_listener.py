@@ -1,0 +1,126 @@
+"""Listening sockets: addresses, errors, and the bounds of accepting."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from greenworld.wsgi import Server
+
+if TYPE_CHECKING:
+    from tests.wsgi.conftest import Serve
+
+
+LIMIT = 20.0
+REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+StartResponse = Callable[..., Callable[[bytes], None]]
+Environ = dict[str, Any]
+
+
+def hello(environ: Environ, start_response: StartResponse) -> list[bytes]:
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"hello"]
+
+
+def test_ipv6(serve: Serve) -> None:
+    try:
+        listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError:
+        pytest.skip("no IPv6 on this machine")
+    running = serve(hello, listener)
+    port = running.server.address[1]
+    assert running.server.urls == [f"http://[::1]:{port}"]
+    with socket.create_connection(("::1", port), timeout=LIMIT) as client:
+        client.sendall(REQUEST)
+        assert client.recv(1000).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_unix_socket(serve: Serve, tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    seen: list[Environ] = []
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        seen.append(environ)
+        return hello(environ, start_response)
+
+    running = serve(app, bind=f"unix:{path}")
+    assert stat.S_ISSOCK(os.stat(path).st_mode)
+    assert running.server.urls == [f"unix:{path}"]
+    assert running.connect().get().body == b"hello"
+    assert (seen[0]["REMOTE_ADDR"], seen[0]["REMOTE_PORT"]) == ("", "")
+    assert (seen[0]["SERVER_NAME"], seen[0]["SERVER_PORT"]) == ("localhost", "80")
+    running.stop()
+    assert not os.path.exists(path)
+    assert running.access.getvalue().startswith("- - - [")
+
+
+def test_a_stale_unix_socket_is_replaced_and_a_living_one_is_not(
+    serve: Serve, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as left_over:
+        left_over.bind(path)
+        with left_over:
+            left_over.listen()
+            with pytest.raises(OSError, match="in use"):
+                Server(hello, bind=f"unix:{path}").start()
+    running = serve(hello, bind=f"unix:{path}")
+    assert running.connect().get().body == b"hello"
+    file = tmp_path / "file"
+    file.write_text("precious")
+    with pytest.raises(OSError, match="in use"):
+        Server(hello, bind=f"unix:{file}").start()
+    assert file.read_text() == "precious"
+
+
+def test_a_port_in_use(serve: Serve) -> None:
+    host, port = serve(hello).server.address
+    taken = f"{host}:{port}"
+    another = Server(hello, bind=["127.0.0.1:0", taken])
+    with pytest.raises(OSError, match="in use"):
+        another.start()
+
+
+@pytest.mark.parametrize("bind", ["", "8000", "localhost", "a:b", "127.0.0.1:", "::1:80", "a:65536",
+                                  "[::1]", "[x]:1", "a:-1"])  # fmt: skip
+def test_bad_addresses(bind: str) -> None:
+    with pytest.raises(ValueError, match="HOST:PORT"):
+        Server(hello, bind=bind).start()
+
+
+def test_max_connections(serve: Serve) -> None:
+    running = serve(hello, max_connections=2)
+    first, second, third = (running.connect() for _ in range(3))
+    assert first.get().body == b"hello"
+    assert second.get().body == b"hello"
+    third.send(REQUEST)
+    assert running.on_hub(lambda: len(running.server.connections)) == 2
+    first.close()
+    assert third.reply().body == b"hello"
+
+
+def test_running_out_of_descriptors_pauses_accepting(serve: Serve) -> None:
+    resource = pytest.importorskip("resource")
+    running = serve(hello)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    client = running.connect()
+    starved = socket.socket()
+    starved.settimeout(LIMIT)
+    held = os.dup(client.sock.fileno())  # the lowest free number: beneath it there is none
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (held + 1, hard))
+        starved.connect(running.server.address)
+        starved.sendall(REQUEST)
+        while "Too many open files" not in running.errors.getvalue():
+            assert running.on_hub(lambda: True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        os.close(held)
+    with starved:
+        assert starved.recv(1000).endswith(b"hello")

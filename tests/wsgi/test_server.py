@@ -1,0 +1,198 @@
+"""Starting, stopping and listening."""
+
+from __future__ import annotations
+
+import contextvars
+import io
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from greenworld.hub import get_hub, sleep, spawn
+from greenworld.wsgi import Config, Server
+
+if TYPE_CHECKING:
+    from tests.wsgi.conftest import Client, Connect, Serve
+
+LIMIT = 20.0
+
+StartResponse = Callable[..., Callable[[bytes], None]]
+Environ = dict[str, Any]
+
+
+def hello(environ: Environ, start_response: StartResponse) -> list[bytes]:
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"hello"]
+
+
+class Gate:
+    """An application whose requests say that they have begun, and wait to be let go."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.go = threading.Event()
+        self.ended: list[str] = []
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        self.begun.set()
+        try:
+            while not self.go.is_set():
+                sleep(0.001)
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            yield b"done"
+            self.ended.append("finished")
+        except BaseException as error:
+            self.ended.append(type(error).__name__)
+            raise
+
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+def test_addresses(serve: Serve) -> None:
+    running = serve(hello)
+    host, port = running.server.address
+    assert host == "127.0.0.1"
+    assert port > 0
+    assert running.server.addresses == [(host, port)]
+    assert running.server.urls == [f"http://127.0.0.1:{port}"]
+
+
+def test_sockets_that_the_caller_made(serve: Serve, connect: Connect) -> None:
+    first, second = (socket.create_server(("127.0.0.1", 0)) for _ in range(2))
+    addresses = [first.getsockname(), second.getsockname()]
+    running = serve(hello, first, second)
+    assert running.server.addresses == addresses
+    for address in addresses:
+        assert connect(address).get().body == b"hello"
+    running.stop()
+    assert first.fileno() == second.fileno() == -1
+
+
+def test_one_socket_that_the_caller_made() -> None:
+    sock = socket.create_server(("127.0.0.1", 0))
+    one = Server(hello, sock)
+    one.start()
+    try:
+        assert one.addresses == [sock.getsockname()]
+    finally:
+        one.stop(0)
+
+
+def test_start_once(serve: Serve) -> None:
+    running = serve(hello)
+    with pytest.raises(RuntimeError, match="started before"):
+        running.server.start()
+
+
+def test_inside_a_program_with_other_green_threads() -> None:
+    """`start` does not block, `stop` returns, and the program goes on before and after."""
+    one = Server(hello, bind="127.0.0.1:0", config=Config(error_log=io.StringIO()))
+    one.start()
+    replies: list[bytes] = []
+
+    def client() -> None:
+        with connect_to(one.address) as sock:
+            sock.sendall(REQUEST)
+            get_hub().io(sock.fileno()).wait_read(LIMIT)
+            replies.append(sock.recv(1000))
+            get_hub().io(sock.fileno()).close()
+
+    spawn(client).wait(LIMIT)
+    assert replies[0].endswith(b"hello")
+    assert one.stop(LIMIT)
+    with pytest.raises(ConnectionRefusedError):
+        connect_to(one.address)
+
+
+def connect_to(address: Any) -> socket.socket:
+    sock = socket.create_connection(address, timeout=LIMIT)
+    sock.setblocking(False)
+    return sock
+
+
+def test_requests_begin_in_the_context_of_the_server() -> None:
+    variable = contextvars.ContextVar("variable", default="unset")
+    seen: list[str] = []
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        seen.append(variable.get())
+        return hello(environ, start_response)
+
+    variable.set("before")
+    one = Server(app, bind="127.0.0.1:0", config=Config(error_log=io.StringIO()))
+    one.start()
+    variable.set("after")
+    with connect_to(one.address) as sock:
+        for _ in range(2):
+            sock.sendall(REQUEST)
+            get_hub().io(sock.fileno()).wait_read(LIMIT)
+            sock.recv(1000)
+        get_hub().io(sock.fileno()).close()
+    assert one.stop(LIMIT)
+    assert seen == ["before", "before"]
+
+
+def test_stop_closes_idle_connections_at_once_and_finishes_requests(serve: Serve) -> None:
+    gate = Gate()
+    running = serve(gate)
+    gate.go.set()
+    idle, fresh, busy = (running.connect() for _ in range(3))
+    assert idle.get().body == b"done"
+    gate.go.clear()
+    gate.begun.clear()
+    busy.send(REQUEST)
+    assert gate.begun.wait(LIMIT)
+    running.server.request_stop(LIMIT)
+    assert idle.at_end()
+    assert fresh.at_end()
+    with pytest.raises(OSError, match="refused"):
+        running.connect()
+    gate.go.set()
+    reply = busy.reply()
+    assert (reply.body, reply.headers["connection"]) == (b"done", "close")
+    running.thread.join(LIMIT)
+    assert not running.thread.is_alive()
+    assert running.access.getvalue().count("\n") == 2
+
+
+def test_stop_serves_what_has_connected_already(serve: Serve) -> None:
+    running = serve(hello)
+    clients: list[Client] = []
+
+    def connect_and_stop() -> None:
+        # In one turn of the hub: the server has seen neither connection nor request yet.
+        for _ in range(3):
+            clients.append(running.connect())
+            clients[-1].send(REQUEST)
+        running.server.request_stop(LIMIT)
+
+    running.on_hub(connect_and_stop)
+    for client in clients:
+        reply = client.reply()
+        assert (reply.body, reply.headers["connection"]) == (b"hello", "close")
+
+
+def test_stop_kills_what_does_not_end(serve: Serve) -> None:
+    gate = Gate()
+    running = serve(gate)
+    busy = running.connect()
+    busy.send(REQUEST)
+    assert gate.begun.wait(LIMIT)
+    running.stop(0.01)
+    assert gate.ended == ["GreenletExit"]
+    assert busy.at_end()
+
+
+def test_a_second_stop_cuts_the_first_one_short(serve: Serve) -> None:
+    gate = Gate()
+    running = serve(gate)
+    running.connect().send(REQUEST)
+    assert gate.begun.wait(LIMIT)
+    running.server.request_stop(1000)
+    assert running.server.stop_requested
+    running.stop(0)
+    assert gate.ended == ["GreenletExit"]
