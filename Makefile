@@ -1,0 +1,4 @@
+check:
+	bash .ci/run
+
+.PHONY: check
