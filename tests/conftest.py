@@ -1,20 +1,29 @@
-"""Every test ends with no more sockets, pipes and green threads than it began with."""
+"""Every test ends with no more sockets, pipes and green threads than it began with.
+
+Fresh interpreters, for what patches a whole process.
+"""
 
 from __future__ import annotations
 
 import gc
 import os
 import signal
-from collections.abc import Iterator
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+import greenworld.patches
 from greenworld.hub import GreenThread, sleep
 from greenworld.hub.current import get_hub, has_hub
 
 DESCRIPTORS = Path("/proc/self/fd")
 LAST_CHANCE = 5.0
+HOME = Path(greenworld.patches.__file__).resolve().parents[1]
+LIMIT = 40.0
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Run in the background of a shell: the programs that the tests interrupt would inherit it.
@@ -55,3 +64,33 @@ def _leaves_nothing_behind() -> Iterator[None]:
     if open_channels() - channels:
         gc.collect()
         assert open_channels() - channels == set(), "the test left these open"
+
+
+def complete_program(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """A fresh interpreter with these arguments and variables, run to its end."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env={**os.environ, "PYTHONPATH": str(HOME), **environ},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+
+
+def run_program(code: str, *arguments: str, **environ: str) -> str:
+    """What a fresh interpreter prints for `code`; it must end well and without a word on stderr."""
+    done = complete_program("-c", textwrap.dedent(code), *arguments, **environ)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr + done.stdout
+    return done.stdout
+
+
+@pytest.fixture
+def program() -> Callable[..., str]:
+    return run_program
+
+
+@pytest.fixture(scope="session")
+def complete() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs `python ARGUMENTS…` whatever becomes of it; keywords go to its environment."""
+    return complete_program

@@ -1,23 +1,16 @@
-"""Connected cooperative sockets, and fresh interpreters for what patches a whole process."""
+"""Connected cooperative sockets, and green threads that must end."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-import greenworld.patches
 from greenworld.hub import GreenThread, spawn
 from greenworld.patches import socket
 
-HOME = Path(greenworld.patches.__file__).resolve().parents[1]
 LIMIT = 20.0
 
 Pair = tuple[Any, Any]
@@ -95,22 +88,3 @@ def start() -> Iterator[Started]:
     yield started
     for thread in started.threads:
         assert thread.join(LIMIT), f"{thread.name} hangs"
-
-
-def run_program(code: str, *arguments: str, **environ: str) -> str:
-    """What a fresh interpreter prints for `code`; it must end well and without a word on stderr."""
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), *arguments],
-        env={**os.environ, "PYTHONPATH": str(HOME), **environ},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-    )
-    assert (done.returncode, done.stderr) == (0, ""), done.stderr + done.stdout
-    return done.stdout
-
-
-@pytest.fixture
-def program() -> Callable[..., str]:
-    return run_program
