@@ -6,25 +6,40 @@ nothing of what a replacement does.
 1. Every row is resolved before the first is assigned: an error changes nothing.
 2. Rows whose module or attribute this Python lacks are skipped (see the table).
 3. Undo restores in reverse, and leaves every name as it was.
+4. Rows of a late module are applied when it is loaded: at once if it is
+   already, else at the end of its first import. A package's rows are applied
+   together, once the package is complete, because replacements import it.
+5. A patched module that is loaded once more is patched once more.
+6. An error in rule 4 or 5 leaves the import statement as a RuntimeError: an
+   ImportError might be taken for a module that is not there.
 """
 
 from __future__ import annotations
 
-import importlib
-from pkgutil import resolve_name
+import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from greenworld.patches.late import LateFinder, is_being_imported
 from greenworld.patches.old_locks import exchange_locks
+from greenworld.patches.rows import find_object, resolve
 from greenworld.patches.stale import rebind
-from greenworld.patches.table import GROUPS, PATCHES, SETTLERS, Patch
+from greenworld.patches.table import (
+    GROUPS,
+    LATE_SETTLERS,
+    OPTIONAL,
+    PATCHES,
+    SETTLERS,
+    Patch,
+    is_late,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["Applied", "is_monkey_patched", "monkey_patch", "originals_of", "undo"]
+    from greenworld.patches.rows import Assignment
 
-MISSING: Any = object()
+__all__ = ["Applied", "is_monkey_patched", "monkey_patch", "originals_of", "undo"]
 
 
 class Applied(NamedTuple):
@@ -32,6 +47,8 @@ class Applied(NamedTuple):
 
     patches: tuple[Patch, ...] = ()
     """The rows of the table that were applied, in order."""
+    late: tuple[str, ...] = ()
+    """Modules that will be patched when they are imported."""
     rebound: tuple[str, ...] = ()
     """Names elsewhere that held an original and hold its replacement now: `module.name`."""
     exchanged_locks: int = 0
@@ -49,71 +66,35 @@ class _State:
         self.originals: dict[str, dict[str, Any]] = {}
         """By module, its replaced top-level names with their originals."""
         self.undo: list[Callable[[], None]] = []
+        self.waiting: set[str] = set()
+        """Late modules whose code has run and whose package is not complete."""
 
 
 _state = _State()
 
 
-class _Assignment(NamedTuple):
-    """One row, resolved."""
-
-    patch: Patch
-    owner: Any
-    name: str
-    new: Any
-
-    def apply(self) -> Callable[[], None]:
-        """Assign; returns the undo."""
-        owner, name = self.owner, self.name
-        old = vars(owner).get(name, MISSING)
-        setattr(owner, name, self.new)
-
-        def undo() -> None:
-            if old is MISSING:
-                delattr(owner, name)
-            else:
-                setattr(owner, name, old)
-
-        return undo
-
-
 def monkey_patch(**groups: bool | None) -> Applied:
     """Make the standard library cooperative, in place.
 
-    `monkey_patch()` patches everything; `monkey_patch(socket=True)` only what
-    is named; `monkey_patch(thread=False)` all but that; `all=False` is the
-    default for what is not named. The groups are os, select, socket (with
-    ssl), thread and time. What is patched already stays as it is. Returns what
-    this call did.
+    `monkey_patch()` patches everything but what is only patched when it is
+    named; `monkey_patch(socket=True)` only what is named;
+    `monkey_patch(thread=False)` all but that; `all=False` is the default for
+    what is not named. The groups are time, socket (with ssl), select, thread,
+    os, signal, subprocess, multiprocessing, asyncio and psycopg, and, only
+    when named, builtins, stdin and fcntl. What is patched already stays as it
+    is. Returns what this call did.
 
     Raises TypeError for an unknown keyword. If anything else goes wrong,
     nothing is patched. Never switches. Call it early, and while no other
     thread runs. **Source**: eventlet's `monkey_patch`.
     """
     chosen = _choose(groups) - _state.groups
-    resolved = [
-        assignment
-        for group in GROUPS
-        if group in chosen
-        for assignment in _resolve(patch for patch in PATCHES if patch.group == group)
-    ]
-    settlers: list[Callable[[], Callable[[], None]]] = [
-        resolve_name(SETTLERS[group]) for group in GROUPS if group in chosen and group in SETTLERS
-    ]
-    replaced = [
-        (vars(each.owner)[each.name], each.new)
-        for each in resolved
-        if isinstance(each.owner, ModuleType) and callable(each.new)
-    ]
+    rows = [patch for name in _ALL if name in chosen for patch in PATCHES if patch.group == name]
+    late = _late_modules(rows, chosen)
+    resolved, settlers, loaded = _resolve_loaded(rows, late, chosen)
     undo: list[Callable[[], None]] = []
     try:
-        undo.extend(_remember(each) for each in resolved)
-        for each in resolved:
-            undo.append(each.apply())
-        for settle in settlers:
-            undo.append(settle())
-        rebound, restore = rebind(replaced)
-        undo.append(restore)
+        rebound = _assign(resolved, settlers, undo)
         exchanged, left = 0, list[str]()
         if "thread" in chosen:
             exchanged, left, restore = exchange_locks()
@@ -125,46 +106,96 @@ def monkey_patch(**groups: bool | None) -> Applied:
     _state.groups |= chosen
     _state.patches += patches
     _state.undo += undo
-    return Applied(tuple(patches), tuple(rebound), exchanged, tuple(left))
+    _finder.watched |= late | {patch.module for patch in rows}
+    _finder.watched |= {name.partition(".")[0] for name in late}
+    if _finder.watched:
+        _finder.install()
+    return Applied(
+        tuple(patches), tuple(sorted(late - loaded)), tuple(rebound), exchanged, tuple(left)
+    )
+
+
+_ALL = (*GROUPS, *OPTIONAL)
+_REFUSED = {
+    "MySQLdb": "the C library of MySQLdb does its own I/O: use PyMySQL instead "
+    "(pymysql.install_as_MySQLdb()), or greenworld.tpool.Proxy round its connections"
+}
 
 
 def _choose(groups: dict[str, bool | None]) -> set[str]:
-    unknown = groups.keys() - {"all", *GROUPS}
+    unknown = groups.keys() - {"all", *_ALL, *_REFUSED}
     if unknown:
         raise TypeError(
             f"monkey_patch() has no group {', '.join(sorted(unknown))}: "
-            f"choose among {', '.join(sorted(GROUPS))}, or all"
+            f"choose among {', '.join(sorted(_ALL))}, or all"
         )
+    for name, reason in _REFUSED.items():
+        if groups.get(name):
+            raise TypeError(f"monkey_patch({name}=True): {reason}")
     default = groups.get("all")
     if default is None:
         default = not any(groups.values())
-    return {name for name in GROUPS if groups.get(name, default)}
+    chosen = {name for name in GROUPS if groups.get(name, default)}
+    return chosen | {name for name in OPTIONAL if groups.get(name)}
 
 
-def _resolve(patches: Iterable[Patch]) -> list[_Assignment]:
-    found = []
-    for patch in patches:
-        try:
-            owner: Any = importlib.import_module(patch.module)
-        except ImportError:
-            continue  # not built into this Python
-        *path, name = patch.attribute.split(".")
-        for part in path:
-            owner = getattr(owner, part, None)
-        if owner is None or not hasattr(owner, name):
-            continue
-        found.append(_Assignment(patch, owner, name, resolve_name(patch.replacement)))
-    return found
+def _late_modules(rows: Iterable[Patch], chosen: set[str]) -> set[str]:
+    """The late modules that these rows and the settlers of these groups are about."""
+    late = {patch.module for patch in rows if is_late(patch.module)}
+    late |= {module for module, (group, _) in LATE_SETTLERS.items() if group in chosen}
+    return late | {group for group in chosen if group in SETTLERS and is_late(group)}
 
 
-def _remember(assignment: _Assignment) -> Callable[[], None]:
+def _resolve_loaded(
+    rows: list[Patch], late: set[str], chosen: set[str]
+) -> tuple[list[Assignment], list[Any], set[str]]:
+    """Assignments and settlers of what is loaded, or is not late; and the late that are loaded."""
+    loaded: set[str] = set()
+    while True:
+        resolved = resolve(p for p in rows if p.module not in late or p.module in loaded)
+        settlers = [
+            find_object(SETTLERS[name])
+            for name in _ALL
+            if name in chosen and name in SETTLERS and (name not in late or name in loaded)
+        ]
+        settlers += [find_object(LATE_SETTLERS[name][1]) for name in sorted(late & loaded)
+                     if name in LATE_SETTLERS and LATE_SETTLERS[name][0] in chosen]  # fmt: skip
+        # A replacement may have imported one more.
+        if late & sys.modules.keys() == loaded:
+            return resolved, settlers, loaded
+        loaded = late & sys.modules.keys()
+
+
+def _assign(
+    resolved: list[Assignment],
+    settlers: list[Any],
+    undo: list[Callable[[], None]],
+    within: str | None = None,
+) -> list[str]:
+    """Assign, settle, rebind copies of names; what takes it back is appended to `undo`."""
+    replaced = [(each.old, each.new) for each in resolved if each.of_module and callable(each.new)]
+    undo.extend(_remember(each) for each in resolved)
+    for each in resolved:
+        undo.append(each.apply())
+    for settle in settlers:
+        undo.append(settle())
+    rebound, restore = rebind(replaced, within)
+    undo.append(restore)
+    return rebound
+
+
+def _remember(assignment: Assignment) -> Callable[[], None]:
     """Keep the original of a module's name for `original`; returns the undo."""
-    names = _state.originals.setdefault(assignment.patch.module, {})
-    if isinstance(assignment.owner, ModuleType):
-        names[assignment.name] = vars(assignment.owner)[assignment.name]
+    module, name = assignment.patch.module, assignment.name
+    is_first = module not in _state.originals
+    names = _state.originals.setdefault(module, {})
+    if assignment.of_module:
+        names[name] = assignment.old
 
     def undo() -> None:
-        _state.originals.pop(assignment.patch.module, None)
+        names.pop(name, None)
+        if is_first:
+            _state.originals.pop(module, None)
 
     return undo
 
@@ -174,24 +205,67 @@ def _run_backwards(actions: list[Callable[[], None]]) -> None:
         actions.pop()()
 
 
+def _patch_loaded(name: str) -> None:
+    """The code of a watched module has run: patch it, once its package is complete."""
+    root = name.partition(".")[0]
+    _state.waiting.add(name)
+    if name != root and is_being_imported(root):
+        return
+    family = sorted(each for each in _state.waiting if each.partition(".")[0] == root)
+    _state.waiting.difference_update(family)
+    rows = [
+        patch
+        for group in _ALL
+        if group in _state.groups
+        for patch in PATCHES
+        if patch.group == group and patch.module in family and patch.module in sys.modules
+    ]
+    paths = [SETTLERS[each] for each in family if each in SETTLERS and each in _state.groups]
+    for each in family:
+        group, path = LATE_SETTLERS.get(each, ("", ""))
+        if group in _state.groups and each in sys.modules:
+            paths.append(path)
+    undo: list[Callable[[], None]] = []
+    try:
+        resolved = resolve(rows)
+        _assign(resolved, [find_object(path) for path in paths], undo, root)
+    except Exception as error:
+        _run_backwards(undo)
+        _state.waiting.update(family)
+        raise RuntimeError(
+            f"greenworld cannot make module {root!r} cooperative: {error!r}. "
+            "Leave its group out of monkey_patch(), or report this"
+        ) from error
+    _state.patches += [each.patch for each in resolved]
+    _state.undo += undo
+
+
+_finder = LateFinder(_patch_loaded)
+
+
 def undo() -> None:
     """Take back every patch, in reverse order. Does nothing if nothing is patched.
 
     What was made meanwhile (locks, threads, sockets) stays cooperative. Call
     it while no other thread runs. Never switches.
     """
+    _finder.remove()
     _run_backwards(_state.undo)
     _state.groups.clear()
     _state.patches.clear()
     _state.originals.clear()
+    _state.waiting.clear()
 
 
 def is_monkey_patched(name_or_module: str | ModuleType) -> bool:
-    """Whether a group (`"thread"`) or a module (`"threading"`, or itself) is patched."""
+    """Whether a group (`"thread"`) or a module (`"threading"`, or itself) is patched.
+
+    A module that will be patched as soon as it is imported counts.
+    """
     name = (
         name_or_module.__name__ if isinstance(name_or_module, ModuleType) else str(name_or_module)
     )
-    return name in _state.originals or any(patch.group == name for patch in _state.patches)
+    return name in _state.groups or name in _state.originals or name in _finder.watched
 
 
 def originals_of(module: str) -> dict[str, Any] | None:

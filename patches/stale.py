@@ -19,12 +19,21 @@ __all__ = ["rebind"]
 KEEP_ORIGINALS = ("greenworld.hub", "greenworld.patches")
 
 
-def rebind(replaced: Iterable[tuple[Any, Any]]) -> tuple[list[str], Callable[[], None]]:
-    """Put the new wherever the old is; returns the names `module.name` and the undo."""
+def rebind(
+    replaced: Iterable[tuple[Any, Any]], within: str | None = None
+) -> tuple[list[str], Callable[[], None]]:
+    """Put the new wherever the old is; returns the names `module.name` and the undo.
+
+    `within` is the package to look in; None: look everywhere.
+    """
     new_of = {id(old): (old, new) for old, new in replaced if old is not new}
     undo: list[Callable[[], None]] = []
     names = []
+    if not new_of:
+        return [], lambda: None
     for module_name, module in _modules():
+        if within is not None and module_name.partition(".")[0] != within:
+            continue
         for name, value in list(vars(module).items()):
             if id(value) in new_of:
                 undo.append(_assign(module, name, *new_of[id(value)]))

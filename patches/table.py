@@ -3,13 +3,23 @@
 Imports no module that it patches: replacements are names, resolved when they
 are applied. A row whose module or attribute this Python does not have is
 skipped; that is how private names that come and go between releases are met.
+`since` and `until` say which releases those are; no code asks them.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["GROUPS", "PATCHES", "Patch"]
+__all__ = [
+    "GROUPS",
+    "LATE",
+    "LATE_SETTLERS",
+    "OPTIONAL",
+    "PATCHES",
+    "SETTLERS",
+    "Patch",
+    "is_late",
+]
 
 
 class Patch(NamedTuple):
@@ -23,6 +33,10 @@ class Patch(NamedTuple):
     """What is assigned; dotted for a method of a class."""
     replacement: str
     """`module:name` of what is assigned instead."""
+    since: str = ""
+    """The first CPython that has the name, where some supported one has not: "3.13"."""
+    until: str = ""
+    """The last CPython that has it: "3.12"."""
 
     def __str__(self) -> str:
         return f"{self.module}.{self.attribute}"
@@ -52,11 +66,35 @@ def _locks(module: str, names: str) -> list[Patch]:
     return [Patch("thread", module, name, "greenworld.hub.lock:Lock") for name in names.split()]
 
 
-GROUPS = ("time", "socket", "select", "thread", "os")
+GROUPS = (
+    *("time", "socket", "select", "thread", "os"),
+    *("signal", "subprocess", "multiprocessing", "asyncio", "psycopg"),
+)
 """In the order of their application."""
 
+OPTIONAL = ("builtins", "stdin", "fcntl")
+"""Groups that are patched only when they are named; applied after the others."""
+
+LATE = (
+    *("ssl", "_ssl", "subprocess", "_posixsubprocess", "multiprocessing", "_multiprocessing"),
+    *("asyncio", "_asyncio", "concurrent", "psycopg", "psycopg_c", "psycopg_binary", "psycopg2"),
+)
+"""Modules, with all that is in them, whose rows wait until the program imports them."""
+
 SETTLERS = {"thread": "greenworld.patches.thread:settle"}
-"""What else has to be done for a group: a function that does it and returns the undo."""
+"""What else has to be done for a group: a function that does it and returns the undo.
+
+That of a group named like a late module waits for this module.
+"""
+
+LATE_SETTLERS: dict[str, tuple[str, str]] = {}
+"""What has to be done when a module is imported: by its name, the group and the function."""
+
+
+def is_late(module: str) -> bool:
+    """Whether the module's rows wait for its import."""
+    return module.partition(".")[0] in LATE
+
 
 PATCHES: tuple[Patch, ...] = (
     *_renamed("time", "time", "time", "sleep"),

@@ -51,8 +51,9 @@ except TypeError as error:
 """
     )
     assert out == (
-        "monkey_patch() has no group sokcet: choose among os, select, socket, thread, time, or all"
-        " True\n"
+        "monkey_patch() has no group sokcet: choose among asyncio, builtins, fcntl, "
+        "multiprocessing, os, psycopg, select, signal, socket, stdin, subprocess, thread, time, "
+        "or all True\n"
     )
 
 
