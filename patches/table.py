@@ -135,6 +135,7 @@ PATCHES: tuple[Patch, ...] = (
     *_threads("threading", "_thread_shutdown=join_threads"),
     *_threads("threading", "_DummyThread.__init__=initialize_dummy"),
     *_threads("threading", "_thread_local_info=dummy_locals"),
+    *_renamed("os", "os", "children", "waitpid wait wait3 wait4 waitid system"),
     # The executors' queue: the one written in Python waits on patched locks.
     Patch("thread", "queue", "SimpleQueue", "queue:_PySimpleQueue"),
 )
