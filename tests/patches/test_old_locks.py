@@ -63,13 +63,13 @@ def test_the_hubs_own_locks_stay_native(program: Run) -> None:
         """
 import _thread
 native = [type(_thread.allocate_lock())]  # where it is not rebound
-from greenworld.hub.sync import Lock
+from greenworld.hub.waiter import NativeWaiter
 from greenworld.patches import monkey_patch, original
 copy = original("threading")
 event = copy.Event()
-mine = Lock()
+waiter = NativeWaiter()
 monkey_patch()
-assert type(mine._real) is native[0]
+assert type(waiter._gate) is native[0]
 assert type(event._cond._lock) is native[0]
 assert type(copy._shutdown_locks_lock if hasattr(copy, "_shutdown_locks_lock")
             else copy.Lock()) is native[0]
