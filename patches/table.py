@@ -124,6 +124,7 @@ PATCHES: tuple[Patch, ...] = (
     Patch("thread", "_thread", "_local", "greenworld.hub.local:local"),
     Patch("thread", "threading", "local", "greenworld.hub.local:local"),
     *_threads("_thread", "get_ident start_new_thread start_new=start_new_thread"),
+    *_threads("_thread", "_count=count_threads"),
     *_threads("_thread", "_set_sentinel=set_sentinel start_joinable_thread"),
     *_threads("_thread", "_ThreadHandle=ThreadHandle _make_thread_handle=make_thread_handle"),
     *_threads("_thread", "_get_main_thread_ident=get_main_thread_ident _shutdown=join_threads"),

@@ -6,7 +6,8 @@ what is replaced here. Locks and locals come from the hub.
 
 1. A thread started where green threads can run is one; in an OS thread
    without a hub (of a library's own, or of the native pool) it is a native
-   thread, because nobody there would ever run it otherwise.
+   thread, because nobody there would ever run it otherwise. A `Thread` whose
+   `runs_natively` is true is native everywhere.
 2. A thread ends by giving free the lock that its joiners wait for: the
    sentinel (up to 3.12) or the lock of its handle (from 3.13).
 3. The main thread keeps its native ident, so `current_thread()` stays
@@ -23,6 +24,8 @@ import threading
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
+from greenlet import GreenletExit
+
 from greenworld.hub.current import current_waiter
 from greenworld.hub.flow import current_greenlet
 from greenworld.hub.greenthread import GreenThread
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ThreadHandle",
+    "count_threads",
     "dummy_locals",
     "get_ident",
     "get_main_thread_ident",
@@ -55,6 +59,14 @@ c_start_new_thread = _thread.start_new_thread
 plain_initialize_dummy: Any = threading._DummyThread.__init__
 
 process_of_import = os.getpid()
+HAS_HANDLES = hasattr(_thread, "_ThreadHandle")
+UnraisableHookArgs: Any = next(
+    each for each in tuple.__subclasses__() if each.__name__ == "UnraisableHookArgs"
+)
+"""What `sys.unraisablehook` takes; the interpreter gives its type no other name."""
+
+running: set[int] = set()
+"""Idents of the threads that run."""
 sentinels: dict[int, Sentinel] = {}
 """What joiners of a running thread wait for, by its ident (up to 3.12)."""
 unfinished: set[ThreadHandle] = set()
@@ -113,7 +125,7 @@ def start_new_thread(
     """Run `function(*args, **kwargs)` in a new thread and return its ident. Never switches.
 
     SystemExit ends the thread without a word; any other exception goes to
-    the handler of uncaught errors. **Source**: `_thread.start_new_thread`.
+    `sys.unraisablehook`. **Source**: `_thread.start_new_thread`.
     """
     if not callable(function):
         raise TypeError("first arg must be callable")
@@ -122,7 +134,8 @@ def start_new_thread(
     if kwargs is not None and not isinstance(kwargs, dict):
         raise TypeError("optional 3rd arg must be a dictionary")
     waiter = current_waiter()
-    if not isinstance(waiter, Task):
+    owner = getattr(function, "__self__", None)
+    if not isinstance(waiter, Task) or getattr(owner, "runs_natively", False):
         return c_start_new_thread(_run, (function, args, kwargs or {}))
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__") in _BETWEEN:
@@ -131,7 +144,6 @@ def start_new_thread(
         waiter.hub, _run, (function, args, kwargs or {}), {}, frame.f_code, frame.f_lasti
     )
     thread.context = Context()
-    owner = getattr(function, "__self__", None)
     if isinstance(owner, threading.Thread):
         thread.name = owner.name
     waiter.hub.start(thread)
@@ -143,14 +155,36 @@ _BETWEEN = ("threading", __name__)
 
 
 def _run(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    running.add(ident := get_ident())
     try:
         function(*args, **kwargs)
     except SystemExit:
         pass  # how a thread ends itself
+    except (GreenletExit, KeyboardInterrupt):
+        raise  # for the hub: a kill, or an interrupt that goes to the main thread
+    except BaseException as error:  # noqa: BLE001 - there is nobody to raise it to
+        _report_uncaught(function, error)
     finally:
-        sentinel = sentinels.pop(get_ident(), None)
+        running.discard(ident)
+        sentinel = sentinels.pop(ident, None)
         if sentinel is not None and sentinel.locked():
             sentinel.release()
+
+
+def _report_uncaught(function: Callable[..., object], error: BaseException) -> None:
+    """Tell `sys.unraisablehook`, as the interpreter does of a thread started by `_thread`."""
+    message = "Exception ignored in thread started by"
+    subject: Any = function
+    if HAS_HANDLES:
+        message, subject = f"{message} {function!r}", None
+    traceback = error.__traceback__
+    below = traceback.tb_next if traceback is not None else None  # from the function on
+    sys.unraisablehook(UnraisableHookArgs((type(error), error, below, message, subject)))
+
+
+def count_threads() -> int:
+    """How many threads `start_new_thread` has started that have not ended."""
+    return len(running)
 
 
 def set_sentinel() -> Sentinel:
@@ -316,6 +350,7 @@ def _start_afresh() -> None:
             handle.move_to_child()
     unfinished.clear()
     ident = get_ident()
+    running.intersection_update({ident})
     for other in [number for number in sentinels if number != ident]:
         del sentinels[other]
 

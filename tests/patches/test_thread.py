@@ -195,13 +195,12 @@ def test_errors_go_to_the_hook_of_threading(program: Run) -> None:
         PATCH
         + """
 import _thread, sys, threading
-from greenworld.hub import set_error_handler
 threading.excepthook = lambda args: print("hook:", args.exc_type.__name__, args.thread.name)
 thread = threading.Thread(target=lambda: 1 / 0, name="failing")
 thread.start(); thread.join(20)
 thread = threading.Thread(target=sys.exit, name="leaving")
 thread.start(); thread.join(20)
-set_error_handler(lambda where, error: print("handler:", repr(error)))
+sys.unraisablehook = lambda unraisable: print("handler:", repr(unraisable.exc_value))
 done = _thread.allocate_lock(); done.acquire()
 def raw(sign, *, error):
     done.release()
@@ -362,3 +361,61 @@ thread.start()
 thread.join(20)
 """
     )
+
+
+def test_uncaught_errors_of_the_lowest_layer_go_to_the_unraisable_hook(program: Run) -> None:
+    out = program(
+        PATCH
+        + """
+import _thread, sys
+
+def hook(unraisable):
+    seen.append(unraisable)
+    done.release()
+
+def fail():
+    raise ValueError("lost")
+
+seen = []
+done = _thread.allocate_lock()
+done.acquire()
+sys.unraisablehook = hook
+_thread.start_new_thread(fail, ())
+done.acquire()
+sys.unraisablehook = sys.__unraisablehook__
+[unraisable] = seen
+assert unraisable.exc_type is ValueError and str(unraisable.exc_value) == "lost"
+assert unraisable.exc_traceback.tb_frame.f_code.co_name == "fail"
+assert unraisable.err_msg.startswith("Exception ignored in thread started by")
+assert unraisable.object is fail or repr(fail) in unraisable.err_msg
+"""
+    )
+    assert out == ""
+
+
+def test_threads_of_the_lowest_layer_are_counted(program: Run) -> None:
+    out = program(
+        PATCH
+        + """
+import _thread, threading, time
+
+def wait():
+    started.release()
+    go_on.acquire()
+
+before = _thread._count()
+started, go_on = _thread.allocate_lock(), _thread.allocate_lock()
+started.acquire()
+go_on.acquire()
+_thread.start_new_thread(wait, ())
+thread = threading.Thread(target=lambda: print(_thread._count() - before))
+started.acquire()
+thread.start()
+thread.join()
+print(_thread._count() - before)
+go_on.release()
+while _thread._count() != before:
+    time.sleep(0)
+"""
+    )
+    assert out == "2\n1\n"
