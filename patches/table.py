@@ -87,7 +87,9 @@ SETTLERS = {"thread": "greenworld.patches.thread:settle"}
 That of a group named like a late module waits for this module.
 """
 
-LATE_SETTLERS: dict[str, tuple[str, str]] = {}
+LATE_SETTLERS: dict[str, tuple[str, str]] = {
+    "_frozen_importlib": ("thread", "greenworld.patches.importing:settle"),
+}
 """What has to be done when a module is imported: by its name, the group and the function."""
 
 
