@@ -116,13 +116,14 @@ class local:
             return _get(self, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        values = _values_of(self)
-        if name not in values:
-            descriptor = _find_in_class(self, name)
-            if hasattr(type(descriptor), "__set__"):
-                descriptor.__set__(self, value)
-                return
-        values[name] = value
+        try:
+            values = current_greenlet().task.locals[id(self)]
+        except (AttributeError, KeyError, TypeError):
+            values = _values_of(self)
+        if name in values:  # set before: not an attribute of the class
+            values[name] = value
+        else:
+            _set(self, name, value)
 
     def __delattr__(self, name: str) -> None:
         values = _values_of(self)
@@ -147,6 +148,16 @@ def _make_keyed_class() -> type[local]:
             except (AttributeError, KeyError, TypeError):
                 return _get(self, name)
 
+        def __setattr__(self, name: str, value: Any) -> None:
+            try:
+                values = current_greenlet().task.locals[keyed]
+            except (AttributeError, KeyError, TypeError):
+                values = _values_of(self)
+            if name in values:
+                values[name] = value
+            else:
+                _set(self, name, value)
+
     keyed.__name__ = local.__name__
     keyed.__qualname__ = local.__qualname__
     keyed.__doc__ = local.__doc__
@@ -167,6 +178,15 @@ def _get(of: local, name: str) -> Any:
     if name == "__dict__":
         return values
     return _generic_get(of, name)
+
+
+def _set(of: local, name: str, value: Any) -> None:
+    """Set an attribute that the present thread has not set yet."""
+    descriptor = _find_in_class(of, name)
+    if hasattr(type(descriptor), "__set__"):
+        descriptor.__set__(of, value)
+    else:
+        _values_of(of)[name] = value
 
 
 def _find_in_class(of: local, name: str) -> Any:
