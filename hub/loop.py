@@ -17,10 +17,10 @@ may call: the start of a new carrier, a callback). One turn of the loop:
 
 from __future__ import annotations
 
-import signal
 from _thread import _count as count_threads
 from _thread import get_ident
 from collections import deque
+from signal import NSIG, default_int_handler, getsignal
 from time import monotonic
 
 from greenlet import GreenletExit, greenlet
@@ -288,6 +288,8 @@ class Hub:
 
     def _sleep(self) -> None:
         """Nothing is ready: wait for I/O, a deadline, or another OS thread."""
+        if self.credit != self.stride:
+            self.quiet = False  # somebody has run, and may have started an OS thread
         if self.stride - self.credit >= FEW_ENTRIES:
             self._set_pace(self.clock())
         timers = self.timers
@@ -363,7 +365,7 @@ class Hub:
         own = self.wakeup.fd
         if any(io.waited_for for fd, io in self.ios.items() if fd != own):
             return False
-        if any(map(_handled_in_python, range(1, signal.NSIG))):
+        if any(map(_handled_in_python, range(1, NSIG))):
             return False
         # Last: an OS thread may have woken somebody and ended before it could be counted.
         return not self.ready
@@ -381,7 +383,7 @@ def _refuse_to_wait(message: Any = None) -> None:
 
 def _handled_in_python(number: int) -> bool:
     """Whether a signal runs Python code that might wake somebody."""
-    handler = signal.getsignal(number)
-    if not callable(handler) or handler is signal.default_int_handler:
+    handler = getsignal(number)
+    if not callable(handler) or handler is default_int_handler:
         return False
     return not getattr(handler, "only_interrupts", False)

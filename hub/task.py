@@ -15,6 +15,7 @@ thread. Knows its hub only as an attribute; imports nothing of it.
 from __future__ import annotations
 
 from greenworld.hub.errors import HubCallbackError
+from greenworld.hub.thread_state import Keeping
 from greenworld.hub.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ class MainTask(Task):
         return "main" if self.hub.is_main else f"main of thread {self.hub.thread_id}"
 
 
-class Guest(Task):
+class Guest(Keeping, Task):
     """A raw greenlet of user code, running inside a green thread."""
 
     __slots__ = ("host",)

@@ -62,6 +62,12 @@ def _renamed(group: str, module: str, home: str, names: str, prefix: str = "") -
     return rows
 
 
+def _policies(name: str, since: str = "", until: str = "") -> list[Patch]:
+    """The row of the base class of asyncio's policies, whose name depends on the release."""
+    local = "greenworld.patches.asyncio:PolicyLocal"
+    return [Patch("asyncio", "asyncio.events", f"{name}._Local", local, since, until)]
+
+
 def _locks(module: str, names: str) -> list[Patch]:
     return [Patch("thread", module, name, "greenworld.hub.lock:Lock") for name in names.split()]
 
@@ -81,7 +87,10 @@ LATE = (
 )
 """Modules, with all that is in them, whose rows wait until the program imports them."""
 
-SETTLERS = {"thread": "greenworld.patches.thread:settle"}
+SETTLERS = {
+    "thread": "greenworld.patches.thread:settle",
+    "asyncio": "greenworld.patches.asyncio:settle",
+}
 """What else has to be done for a group: a function that does it and returns the undo.
 
 That of a group named like a late module waits for this module.
@@ -103,7 +112,7 @@ PATCHES: tuple[Patch, ...] = (
     # The class of the standard library, in place: `__init__` to `timeout`.
     *_methods("socket_life", "__init__=initialize bind connect connect_ex"),
     *_methods("socket_life", "settimeout gettimeout setblocking getblocking timeout"),
-    *_methods("socket_life", "detach _real_close=close_for_real"),
+    *_methods("socket_life", "detach dup _real_close=close_for_real"),
     *_methods("socket_read", "recv recv_into recvfrom recvfrom_into recvmsg recvmsg_into accept"),
     *_methods("socket_write", "send sendall sendto sendmsg _sendfile_use_sendfile=use_sendfile"),
     *_renamed("socket", "socket", "resolver", "getaddrinfo getnameinfo"),
@@ -138,7 +147,16 @@ PATCHES: tuple[Patch, ...] = (
     *_threads("threading", "_thread_shutdown=join_threads"),
     *_threads("threading", "_DummyThread.__init__=initialize_dummy"),
     *_threads("threading", "_thread_local_info=dummy_locals"),
+    *_renamed("os", "os", "descriptors", "read readv write writev"),
+    *_renamed("os", "os", "descriptors", "eventfd_read eventfd_write close closerange dup2"),
     *_renamed("os", "os", "children", "waitpid wait wait3 wait4 waitid system"),
     # The executors' queue: the one written in Python waits on patched locks.
     Patch("thread", "queue", "SimpleQueue", "queue:_PySimpleQueue"),
+    *_renamed("asyncio", "sys", "thread_state", "set_asyncgen_hooks"),
+    *_renamed("asyncio", "sys", "thread_state", "set_coroutine_origin_tracking_depth"),
+    *_renamed("asyncio", "asyncio", "asyncio", "_set_running_loop=set_running_loop"),
+    *_renamed("asyncio", "asyncio.events", "asyncio", "_set_running_loop=set_running_loop"),
+    *_renamed("asyncio", "asyncio.base_events", "asyncio", "run_in_executor", "BaseEventLoop."),
+    *_policies("BaseDefaultEventLoopPolicy", until="3.13"),
+    *_policies("_BaseDefaultEventLoopPolicy", since="3.14"),
 )

@@ -32,6 +32,7 @@ from greenworld.hub.greenthread import GreenThread
 from greenworld.hub.local import local
 from greenworld.hub.lock import Lock
 from greenworld.hub.task import Guest, Task
+from greenworld.hub.waiter import pool_calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,7 +137,7 @@ def start_new_thread(
     waiter = current_waiter()
     owner = getattr(function, "__self__", None)
     if not isinstance(waiter, Task) or getattr(owner, "runs_natively", False):
-        return c_start_new_thread(_run, (function, args, kwargs or {}))
+        return _start_natively(function, args, kwargs or {})
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__") in _BETWEEN:
         frame = frame.f_back
@@ -148,6 +149,21 @@ def start_new_thread(
         thread.name = owner.name
     waiter.hub.start(thread)
     return id(thread)
+
+
+def _start_natively(*job: Any) -> int:
+    birth = object()
+    pool_calls.add(birth)  # until it is counted among the OS threads, there is no deadlock
+    try:
+        return c_start_new_thread(_run_natively, (birth, *job))
+    except BaseException:
+        pool_calls.discard(birth)
+        raise
+
+
+def _run_natively(birth: object, *job: Any) -> None:
+    pool_calls.discard(birth)
+    _run(*job)
 
 
 _BETWEEN = ("threading", __name__)

@@ -31,6 +31,8 @@ RELEASE_DEPENDENT = {
     "_thread._shutdown",
     "threading._thread_shutdown",
     "threading._thread_local_info",
+    "asyncio.events.BaseDefaultEventLoopPolicy._Local",
+    "asyncio.events._BaseDefaultEventLoopPolicy._Local",
 }
 
 
