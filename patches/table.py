@@ -149,6 +149,8 @@ PATCHES: tuple[Patch, ...] = (
     *_threads("threading", "_thread_local_info=dummy_locals"),
     *_renamed("os", "os", "descriptors", "read readv write writev"),
     *_renamed("os", "os", "descriptors", "eventfd_read eventfd_write close closerange dup2"),
+    *_renamed("os", "os", "descriptors", "read readv write writev"),
+    *_renamed("os", "os", "descriptors", "eventfd_read eventfd_write close closerange dup2"),
     *_renamed("os", "os", "children", "waitpid wait wait3 wait4 waitid system"),
     # The executors' queue: the one written in Python waits on patched locks.
     Patch("thread", "queue", "SimpleQueue", "queue:_PySimpleQueue"),
