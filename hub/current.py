@@ -21,6 +21,7 @@ from threading import main_thread
 
 from greenlet import GreenletExit
 
+from greenworld.hub.entries import HubCall
 from greenworld.hub.flow import current_greenlet
 from greenworld.hub.loop import Hub
 from greenworld.hub.task import Guest, MainTask, Task
@@ -160,7 +161,10 @@ def on_interrupt(number: int, frame: FrameType | None) -> None:
         _Main.interrupted = False
         raise KeyboardInterrupt
     _Main.interrupted = True
-    hub.post(_deliver_interrupt)
+    # Ahead of all others: main may be next, and may not wait again for long.
+    hub.ready.appendleft(HubCall(hub, _deliver_interrupt))
+    if hub.polling:
+        hub.interrupt()
 
 
 def _deliver_interrupt() -> None:

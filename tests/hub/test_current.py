@@ -371,6 +371,25 @@ def test_a_second_interrupt_strikes_a_green_thread_that_never_gives_way(program:
     assert run.finish() == (0, "main has it\n", "")
 
 
+def test_an_interrupt_overtakes_the_run_queue(program: Start) -> None:
+    """Main has been woken and will not wait again: it is interrupted all the same."""
+    run = program(
+        """
+        done = Event()
+        def interrupt():
+            done.send()
+            _thread.interrupt_main()
+        try:
+            spawn(interrupt)
+            done.wait()
+            print("main went on")
+        except KeyboardInterrupt:
+            print("main has it")
+        """
+    )
+    assert run.finish() == (0, "main has it\n", "")
+
+
 def test_an_interrupt_that_nobody_catches(program: Start) -> None:
     run = program(
         """
