@@ -1,7 +1,9 @@
 """Waiting one's turn: the slow path that locks and semaphores share.
 
-Owns the queue of waiters of one lock or semaphore and who gets what was
-freed (rule 6.2):
+Owns the permits of one lock or semaphore, the queue of its waiters and who
+gets what was freed (rule 6.2). Permits are the elements of a list: taking one
+is `list.pop`, a single atomic step in any number of OS threads, giving it back
+is `list.append`.
 
 1. Freed on the waiter's own hub, it is handed over: first come, first served.
 2. Freed on another OS thread, it is only announced. Whoever runs next may
@@ -30,21 +32,33 @@ TURN: Any = object()
 
 
 class Contended:
-    """Base of what can be taken and freed. A subclass says how, in one atomic step."""
+    """Base of what can be taken and freed. A subclass says what the permits are."""
 
-    __slots__ = ("__weakref__", "_overtaken", "_waiters")
+    __slots__ = ("__weakref__", "_overtaken", "_permits", "_waiters")
 
-    def __init__(self) -> None:
+    def __init__(self, permits: list[None]) -> None:
+        # As large as it gets: a list that grew would give memory back and take it at each turn.
+        self._permits = permits
         self._waiters: deque[Any] = deque()
         self._overtaken = 0
 
     def _take(self) -> bool:
-        """Take it if it is free. One atomic step; never switches."""
-        raise AssertionError(f"{type(self).__name__} does not say how it is taken")
+        """Take a permit if there is one. One atomic step; never switches."""
+        # Asked first, caught second: a waiter finds nothing twice, and exceptions are dear.
+        if self._permits:
+            try:
+                self._permits.pop()
+            except IndexError:
+                pass  # another OS thread was faster
+            else:
+                return True
+        return False
 
     def _free(self) -> None:
         """Undo one `_take` and wake the first waiter."""
-        raise AssertionError(f"{type(self).__name__} does not say how it is freed")
+        self._permits.append(None)
+        if self._waiters:
+            self._wake_first()
 
     def _wait_turn(self, timeout: float | None) -> bool:
         """Take it, waiting up to `timeout` seconds; False if that was not enough."""
@@ -96,20 +110,6 @@ class Contended:
         elif self._waiters and self._take():
             self._free()
 
-    def _pass_on(self) -> bool:
-        """Hand what the caller holds to the first waiter, if it is of the caller's hub."""
-        try:
-            waiter = self._waiters[0]
-            if waiter.hub is not current_greenlet().task.hub:
-                return False
-            self._waiters.remove(waiter)
-        except (IndexError, AttributeError, ValueError):
-            return False
-        self._overtaken = 0
-        waiter.given = TURN
-        waiter.wake()
-        return True
-
     def _wake_first(self) -> None:
         """After freeing, when somebody waits."""
         try:
@@ -120,7 +120,12 @@ class Contended:
             hub = current_greenlet().task.hub
         except AttributeError:
             hub = NO_HUB
-        if (waiter.hub is hub or self._overtaken >= OVERTAKEN_LIMIT) and self._take():
-            self._overtaken = 0
-            waiter.given = TURN
+        if waiter.hub is hub or self._overtaken >= OVERTAKEN_LIMIT:
+            try:
+                self._permits.pop()
+            except IndexError:
+                pass  # taken by another OS thread: announced only
+            else:
+                self._overtaken = 0
+                waiter.given = TURN
         waiter.wake()

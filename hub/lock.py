@@ -1,9 +1,7 @@
 """Lock and RLock: one owner at a time, known by name.
 
-The state is a list: its one element is there while the lock is free. Taking it
-is `list.pop`, a single atomic step in any number of OS threads, giving it back
-`list.append`. (A real lock as the state makes an uncontended turn half as slow
-again: its `acquire` needs an argument.)
+The state is a list with one permit (see `Contended`); a real lock would make an
+uncontended turn half as slow again, because its `acquire` needs an argument.
 
 The owner is recorded beside it, for the deadlock report and (RLock) for
 re-entry. An OS thread without a hub owns by its main greenlet, so a lock taken
@@ -47,11 +45,10 @@ class Lock(Contended):
     Right between green threads and native threads in any mix.
     """
 
-    __slots__ = ("_owner", "_unlocked")
+    __slots__ = ("_owner",)
 
     def __init__(self) -> None:
-        super().__init__()
-        self._unlocked = [True]
+        super().__init__([None])
         self._owner: Any = None
 
     def acquire(self, blocking: bool = True, timeout: float | None = FOREVER) -> bool:
@@ -60,54 +57,47 @@ class Lock(Contended):
         **Blocks** only if it is taken and `blocking` is true. ValueError or
         OverflowError for a time-out that the standard lock refuses.
         """
-        if timeout is not FOREVER:
-            return self._acquire_within(blocking, timeout)
-        try:
-            self._unlocked.pop()
-            self._owner = current_greenlet().task
-        except IndexError:  # taken
-            return blocking and self._wait_for_it(None)
-        except AttributeError:  # not in a green thread
-            self._owner = current_greenlet()
-        return True
+        if timeout is FOREVER and self._permits:
+            try:
+                self._permits.pop()
+                self._owner = current_greenlet().task
+            except IndexError:
+                pass  # another OS thread was faster
+            except AttributeError:  # not in a green thread
+                self._owner = current_greenlet()
+                return True
+            else:
+                return True
+        return self._acquire_slowly(blocking, timeout)
 
     __enter__ = acquire
 
-    def _acquire_within(self, blocking: bool, timeout: float | None) -> bool:
+    def _acquire_slowly(self, blocking: bool, timeout: float | None) -> bool:
         seconds = None if timeout == FOREVER else _check_timeout(blocking, timeout)
-        if self._take():
-            self._set_owner()
+        if self._wait_turn(seconds) if blocking else self._take():
+            current = current_greenlet()
+            self._owner = getattr(current, "task", None) or current
             return True
-        return blocking and self._wait_for_it(seconds)
-
-    def _wait_for_it(self, seconds: float | None) -> bool:
-        taken = self._wait_turn(seconds)
-        if taken:
-            self._set_owner()
-        return taken
-
-    def _set_owner(self) -> None:
-        current = current_greenlet()
-        self._owner = getattr(current, "task", None) or current
+        return False
 
     def release(self) -> None:
         """Give it up and let the first waiter in. Callable from any thread.
 
         RuntimeError if it is not taken.
         """
-        if self._unlocked:
+        if self._permits:
             raise RuntimeError("release unlocked lock")
         self._owner = None
-        self._unlocked.append(True)
+        self._permits.append(None)
         if self._waiters:
             self._wake_first()
 
     def __exit__(self, kind: object = None, error: object = None, trace: object = None, /) -> None:
         # `release`, spelled out: the call would cost a fifth of an uncontended `with`.
-        if self._unlocked:
+        if self._permits:
             raise RuntimeError("release unlocked lock")
         self._owner = None
-        self._unlocked.append(True)
+        self._permits.append(None)
         if self._waiters:
             self._wake_first()
 
@@ -116,20 +106,9 @@ class Lock(Contended):
 
     def locked(self) -> bool:
         """Whether it is taken."""
-        return not self._unlocked
+        return not self._permits
 
     locked_lock = locked
-
-    def _take(self) -> bool:
-        # Asked first, caught second: a waiter finds nothing twice, and exceptions are dear.
-        if self._unlocked:
-            try:
-                self._unlocked.pop()
-            except IndexError:
-                pass  # another OS thread was faster
-            else:
-                return True
-        return False
 
     _free = release
 
@@ -167,36 +146,39 @@ class RLock(Lock):
     def acquire(self, blocking: bool = True, timeout: float | None = FOREVER) -> bool:
         """Take it, or take it once more; see `Lock.acquire`."""
         if timeout is not FOREVER:
-            return self._acquire_within(blocking, timeout)
+            return self._acquire_slowly(blocking, timeout)
         try:
             me = current_greenlet().task
         except AttributeError:  # not in a green thread
-            return self._acquire_within(blocking, FOREVER)
+            return self._acquire_slowly(blocking, FOREVER)
         if me is None or type(me) is Guest:  # a finaliser between two tenants, a raw greenlet
-            return self._acquire_within(blocking, FOREVER)
+            return self._acquire_slowly(blocking, FOREVER)
         if self._owner is me:
             self._count += 1
             return True
-        try:
-            self._unlocked.pop()
-        except IndexError:
-            return self._acquire_within(blocking, FOREVER)
-        self._owner = me
-        self._count = 1
-        return True
+        if self._permits:
+            try:
+                self._permits.pop()
+            except IndexError:
+                pass  # another OS thread was faster
+            else:
+                self._owner = me
+                self._count = 1
+                return True
+        return self._acquire_slowly(blocking, FOREVER)
 
     __enter__ = acquire
 
-    def _acquire_within(self, blocking: bool, timeout: float | None) -> bool:
+    def _acquire_slowly(self, blocking: bool, timeout: float | None) -> bool:
         seconds = None if timeout == FOREVER else _check_timeout(blocking, timeout)
         if self._is_owned():
             self._count += 1
             return True
-        if not self._take() and not (blocking and self._wait_turn(seconds)):
-            return False
-        self._owner = _flow_of(current_greenlet())
-        self._count = 1
-        return True
+        if self._wait_turn(seconds) if blocking else self._take():
+            self._owner = _flow_of(current_greenlet())
+            self._count = 1
+            return True
+        return False
 
     def release(self) -> None:
         """Give it up once. RuntimeError if the caller does not own it."""
@@ -210,7 +192,7 @@ class RLock(Lock):
         self._count = count - 1
         if count == 1:
             self._owner = None
-            self._unlocked.append(True)
+            self._permits.append(None)
             if self._waiters:
                 self._wake_first()
 
@@ -222,7 +204,7 @@ class RLock(Lock):
 
     def _free(self) -> None:
         self._owner = None
-        self._unlocked.append(True)
+        self._permits.append(None)
         if self._waiters:
             self._wake_first()
 

@@ -1,9 +1,7 @@
 """Semaphores: a number of permits, taken and released by anybody.
 
-The permits are the elements of a list: taking one is `list.pop`, which is a
-single atomic step in any number of OS threads, releasing is `list.append`.
-Permits that were never used are not in the list but in a counting iterator,
-so `Semaphore(10**9)` costs nothing.
+Permits that were never used are not in the list of permits but in a counting
+iterator, so `Semaphore(10**9)` costs nothing.
 """
 
 from __future__ import annotations
@@ -26,14 +24,13 @@ class Semaphore(Contended):
     and `locked`. Right between green threads and native threads in any mix.
     """
 
-    __slots__ = ("_permits", "_unused")
+    __slots__ = ("_unused",)
 
     def __init__(self, value: int = 1) -> None:
         if value < 0:
             raise ValueError(f"a semaphore cannot start with {value} permits: it must be 0 or more")
-        super().__init__()
         listed = min(value, LISTED)
-        self._permits: list[None] = [None] * listed
+        super().__init__([None] * listed)
         self._unused = repeat(None, value - listed)
 
     # acquire and __enter__, release and __exit__ each spell out their few steps: one calling the
@@ -69,8 +66,6 @@ class Semaphore(Contended):
     def release(self, n: int = 1) -> None:
         """Put back `n` permits and wake as many waiters. Callable from any OS thread."""
         if n == 1:
-            if self._waiters and self._pass_on():
-                return
             self._permits.append(None)
             if self._waiters:
                 self._wake_first()
@@ -81,14 +76,11 @@ class Semaphore(Contended):
             self._free()
 
     def __exit__(self, kind: object, error: object, traceback: object, /) -> None:
-        if self._waiters and self._pass_on():
-            return
         self._permits.append(None)
         if self._waiters:
             self._wake_first()
 
     def _take(self) -> bool:
-        # Asked first, caught second: a waiter finds nothing twice, and exceptions are dear.
         if self._permits:
             try:
                 self._permits.pop()
@@ -99,9 +91,6 @@ class Semaphore(Contended):
         for _ in self._unused:
             return True
         return False
-
-    def _free(self) -> None:
-        Semaphore.__exit__(self, None, None, None)
 
     @property
     def counter(self) -> int:

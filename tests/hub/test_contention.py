@@ -3,7 +3,6 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-import pytest
 from greenlet import GreenletExit
 
 from greenworld.hub import Semaphore, get_hub, sleep, spawn
@@ -16,11 +15,10 @@ LIMIT = 20.0
 class Token(Contended):
     """One token. May be told that another OS thread is just about to wake the next waiter."""
 
-    __slots__ = ("free", "waker_is_busy")
+    __slots__ = ("waker_is_busy",)
 
     def __init__(self) -> None:
-        super().__init__()
-        self.free = False
+        super().__init__([])
         self.waker_is_busy = False
 
     def _take(self) -> bool:
@@ -29,13 +27,7 @@ class Token(Contended):
             waiter = self._waiters.popleft()
             get_hub().timers.start(0, waiter.wake)
             return True
-        taken, self.free = self.free, False
-        return taken
-
-    def _free(self) -> None:
-        self.free = True
-        if self._waiters:
-            self._wake_first()
+        return super()._take()
 
 
 def from_elsewhere(release: Any) -> None:
@@ -81,18 +73,19 @@ def test_wake_all_when_the_last_one_has_just_gone() -> None:
     wake_all(Leaky())
 
 
-def test_a_subclass_says_how_it_is_taken_and_freed() -> None:
-    with pytest.raises(AssertionError, match="Contended does not say how it is taken"):
-        Contended()._wait_turn(0)
-    with pytest.raises(AssertionError, match="Contended does not say how it is freed"):
-        Contended()._free()
+def test_a_permit_is_there_once() -> None:
+    permits = Contended([None])
+    assert permits._take()
+    assert not permits._take()
+    permits._free()
+    assert permits._take()
 
 
 def test_taken_at_the_second_look() -> None:
     token = Token()
-    token.free = True
+    token._permits.append(None)
     assert token._wait_turn(None)
-    assert not token.free
+    assert not token._permits
     assert not token._waiters
 
 
@@ -100,7 +93,7 @@ def test_taken_while_a_wake_up_is_on_its_way() -> None:
     token = Token()
     token.waker_is_busy = True
     assert token._wait_turn(None)
-    assert not token.free
+    assert not token._permits
     # That wake-up is used up: the next wait is not ended by it.
     assert token._wait_turn(0.01) is False
 
@@ -128,7 +121,7 @@ def test_thrown_into_while_a_wake_up_is_on_its_way() -> None:
     thread.kill()
     assert thread.join(LIMIT)
     assert isinstance(thread.exception, GreenletExit)
-    assert token.free, "what it had taken is lost"
+    assert token._permits, "what it had taken is lost"
 
 
 def test_killed_after_an_announcement() -> None:
