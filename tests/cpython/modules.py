@@ -1,0 +1,46 @@
+"""Which of CPython's test modules are run.
+
+A package stands for its modules. What an interpreter does not have is left out.
+"""
+
+from __future__ import annotations
+
+__all__ = ["EXTRA_RESOURCES", "QUICK", "RESOURCES", "WHOLE"]
+
+RESOURCES = ("cpu", "subprocess", "walltime", "decimal")
+"""What `test.support` may use in a whole run: not the network, nor sound, windows, gigabytes."""
+
+EXTRA_RESOURCES = {
+    # They ask for the network but hardly use it: what does fails unpatched without one.
+    "test.test_socketserver": ("network",),
+    "test.test_timeout": ("network",),
+}
+"""What single modules may use besides, in a quick run too."""
+
+WHOLE = (
+    # Sockets and waiting for them
+    "test_socket test_ssl test_timeout test_select test_selectors test_poll test_epoll "
+    "test_kqueue test_devpoll test_largefile "
+    # Threads
+    "test_thread test_threading test_threading_local test_threadsignals test_threadedtempfile "
+    "test_queue test_sched test_context test_contextlib test_weakref "
+    "test_importlib.test_locks test_importlib.test_threaded_import "
+    "test_concurrent_futures test_asyncio test_logging "
+    # Processes, signals, descriptors, time
+    "test_subprocess test_signal test_os test_posix test_popen test_pty test_openpty test_fork1 "
+    "test_wait3 test_wait4 test_time test_io test_file test_fileio test_fcntl test_ioctl "
+    "test_multiprocessing_fork test_multiprocessing_spawn test_multiprocessing_forkserver "
+    "test_multiprocessing_main_handling "
+    # Clients and servers
+    "test_socketserver test_httplib test_httpservers test_urllib test_urllib2 "
+    "test_urllib2_localnet test_urllib_response test_http_cookiejar test_robotparser test_ftplib "
+    "test_smtplib test_poplib test_imaplib test_nntplib test_telnetlib test_asyncore "
+    "test_asynchat test_smtpd test_xmlrpc test_docxmlrpc test_wsgiref test_syslog"
+).split()
+
+QUICK = (
+    "test_thread test_threading_local test_queue test_sched test_context test_select test_poll "
+    "test_epoll test_selectors test_timeout test_threadedtempfile test_fork1 test_wait3 test_wait4 "
+    "test_time test_popen test_httplib test_urllib2_localnet test_ftplib test_poplib "
+    "test_imaplib test_xmlrpc test_wsgiref test_socketserver"
+).split()
