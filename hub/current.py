@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import atexit
 import os
-import signal
 import sys
 from _thread import _count as count_threads
 from _thread import _local, allocate_lock, get_ident
 from collections import deque
 from functools import partial
 from os import getpid
+from signal import SIGINT, default_int_handler, getsignal, signal
 from sys import is_finalizing
 from threading import main_thread
 
@@ -32,7 +32,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-__all__ = ["all_hubs", "current_task", "current_waiter", "get_hub", "has_hub"]
+__all__ = [
+    "all_hubs",
+    "current_task",
+    "current_waiter",
+    "end_forked_process",
+    "get_hub",
+    "has_hub",
+    "on_interrupt",
+    "runs_in_main",
+]
 
 
 class _HubOwner:
@@ -139,8 +148,8 @@ def _make_hub(main: Task | None = None) -> Hub:
     _tls.hub = hub
     _tls.owner = _HubOwner(hub)
     _hubs.add(hub)
-    if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, on_interrupt)
+    if is_main and getsignal(SIGINT) is default_int_handler:
+        signal(SIGINT, on_interrupt)
     if is_main:
         hub.wakeup.hear_signals()
     return hub
@@ -155,9 +164,7 @@ def on_interrupt(number: int, frame: FrameType | None) -> None:
     that never gives way can be interrupted so.
     """
     hub = get_hub()
-    current = current_greenlet()
-    at_main = current is hub.main.greenlet and hub.main.lot is None and not _of_hub(frame)
-    if at_main or (_Main.interrupted and current is not hub.greenlet):
+    if runs_in_main(hub, frame) or (_Main.interrupted and current_greenlet() is not hub.greenlet):
         _Main.interrupted = False
         raise KeyboardInterrupt
     _Main.interrupted = True
@@ -171,6 +178,12 @@ def _deliver_interrupt() -> None:
     if _Main.interrupted:
         _Main.interrupted = False
         get_hub().raise_in_main(KeyboardInterrupt())
+
+
+def runs_in_main(hub: Hub, frame: FrameType | None) -> bool:
+    """Whether a signal has struck the main green thread in code that an exception may leave."""
+    main = hub.main
+    return current_greenlet() is main.greenlet and main.lot is None and not _of_hub(frame)
 
 
 def _of_hub(frame: FrameType | None) -> bool:

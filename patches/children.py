@@ -16,8 +16,10 @@ whoever started it; no SIGCHLD handler is installed.
 from __future__ import annotations
 
 import os
-import signal
 import sys
+from _signal import SIG_IGN, SIGINT, SIGQUIT  # type: ignore[import-not-found]
+from _signal import getsignal as plain_getsignal
+from _signal import signal as plain_signal
 from _thread import allocate_lock
 from os import WNOHANG
 from time import monotonic
@@ -53,8 +55,6 @@ plain_waitpid = os.waitpid
 plain_waitid: Any = getattr(os, "waitid", None)
 plain_pidfd_open: Any = getattr(os, "pidfd_open", None)
 plain_spawn: Any = getattr(os, "posix_spawn", None)
-plain_getsignal = signal.getsignal
-plain_signal = signal.signal
 EXITED: int = getattr(os, "WEXITED", 0)
 OTHER_EVENTS: int = getattr(os, "WSTOPPED", 0) | getattr(os, "WCONTINUED", 0)
 
@@ -220,15 +220,15 @@ class _Undisturbed:
             self._count += 1
             if self._count == 1:
                 self._ignore()
-            return [number for number, handler in self._saved.items() if handler != signal.SIG_IGN]
+            return [number for number, handler in self._saved.items() if handler != SIG_IGN]
 
     def _ignore(self) -> None:
-        for number in (signal.SIGINT, signal.SIGQUIT):
+        for number in (SIGINT, SIGQUIT):
             handler = plain_getsignal(number)
             if handler is None:
                 continue  # installed by C code: it could not be put back
             try:
-                plain_signal(number, signal.SIG_IGN)
+                plain_signal(number, SIG_IGN)
             except ValueError:
                 return  # not the main OS thread
             self._saved[number] = handler
