@@ -88,6 +88,7 @@ LATE = (
 """Modules, with all that is in them, whose rows wait until the program imports them."""
 
 SETTLERS = {
+    "signal": "greenworld.patches.signal:settle",
     "thread": "greenworld.patches.thread:settle",
     "asyncio": "greenworld.patches.asyncio:settle",
 }
@@ -152,6 +153,8 @@ PATCHES: tuple[Patch, ...] = (
     *_renamed("os", "os", "descriptors", "read readv write writev"),
     *_renamed("os", "os", "descriptors", "eventfd_read eventfd_write close closerange dup2"),
     *_renamed("os", "os", "children", "waitpid wait wait3 wait4 waitid system"),
+    *_renamed("signal", "signal", "signal", "signal getsignal set_wakeup_fd"),
+    *_renamed("signal", "signal", "signal", "pause sigwait sigwaitinfo sigtimedwait"),
     # The executors' queue: the one written in Python waits on patched locks.
     Patch("thread", "queue", "SimpleQueue", "queue:_PySimpleQueue"),
     *_renamed("asyncio", "sys", "thread_state", "set_asyncgen_hooks"),
