@@ -171,6 +171,16 @@ class Io:
             raise self._closed_error()
         return woken
 
+    def wait_news(self, mask: int, timeout: float | None = None, what: object = None) -> None:
+        """Park until the poller reports `mask`: everybody who waits so is woken by one report.
+
+        To be called after a would-block error. Otherwise as `wait_read`. **Blocks** always.
+        """
+        if not self.armed & mask:
+            self._arm(mask)
+        lot = self.read_watchers if mask & READ else self.write_watchers
+        self._park(lot, timeout, what)
+
     def ready(self, mask: int) -> None:
         """The poller's report. Called by the hub only.
 

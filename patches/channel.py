@@ -8,7 +8,8 @@ the hub. Every waiting of a socket goes through here.
    the hub's record. The class has no room for it, so it is found by `id()`; a
    channel is itself the weak reference that ends with its socket.
 2. A channel is made before the first call that could block. It takes over the
-   C-level time-out as the logical one and sets the C-level one to 0 (rule 8.4).
+   C-level time-out as the logical one; the C-level one is from then on 0, or
+   None where the descriptor stays in blocking mode (`patches/blocking.py`).
 3. A channel is bound to the hub in which its socket first waits. Elsewhere the
    socket waits for level-triggered readiness, which needs no record of edges.
 4. Only the bound hub's OS thread may call a descriptor drained: anybody else
@@ -17,8 +18,10 @@ the hub. Every waiting of a socket goes through here.
 
 from __future__ import annotations
 
+import os
 import socket as stdlib_socket
-from _socket import SOCK_STREAM
+import sys
+from _socket import MSG_DONTWAIT, SOCK_STREAM
 from _socket import socket as c_socket
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -31,21 +34,29 @@ from greenworld.hub.readiness import wait_fd
 from greenworld.hub.task import Task
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable
 
     from greenworld.hub.io import Io
+    from greenworld.hub.lock import Lock
     from greenworld.hub.loop import Hub
 
     _Ref = ref[stdlib_socket.socket]
 else:
     _Ref = ref
 
-__all__ = ["UNBOUND", "Channel", "channels", "open_channel"]
+__all__ = ["DONTWAIT", "UNBOUND", "Channel", "channels", "forks", "open_channel"]
 
 c_fileno = c_socket.fileno
 c_gettimeout = c_socket.gettimeout
 c_settimeout = c_socket.settimeout
 c_type: Any = vars(c_socket)["type"]
+
+DONTWAIT = MSG_DONTWAIT if sys.platform == "linux" else 0
+"""The flag that keeps a call of the `send` and `recv` families from waiting, where all know it.
+
+With it, a descriptor need not be in non-blocking mode. **Source**: send(2), recv(2).
+"""
 
 
 class Unbound:
@@ -66,17 +77,32 @@ UNBOUND: Any = Unbound()
 class Channel(_Ref):
     """One open socket object."""
 
-    __slots__ = ("ident", "io", "key", "stream", "timeout")
+    __slots__ = (
+        *("blocking", "forks", "ident", "io", "key", "pinned"),
+        *("shared", "stash", "stream", "timeout", "turn"),
+    )
 
+    blocking: bool
+    """Whether the descriptor is in blocking mode, as far as this object is concerned."""
+    forks: int
+    """How often the process had forked when the channel was made."""
     io: Io
     """The bound hub's record, or `UNBOUND`."""
     ident: int
     """The bound hub's OS thread."""
     key: int
+    pinned: bool
+    """Whether the descriptor stays non-blocking also without a time-out."""
+    shared: bool
+    """Whether others are known to hold the open file."""
+    stash: deque[tuple[int, Any]] | None
+    """Connections that were accepted for somebody who did not wait for them any more."""
     stream: bool
     """Whether a short read proves that nothing is left."""
     timeout: float | None
     """The logical time-out in seconds; 0 never waits, None waits for ever."""
+    turn: Lock | None
+    """Who writes TLS has it."""
 
     # Waiting
 
@@ -230,19 +256,42 @@ channels: dict[int, Channel] = {}
 """Channels of living sockets by `id(socket)`."""
 
 
+class _Forks:
+    """How often this process has forked, or has been."""
+
+    count = 0
+
+    def add(self) -> None:
+        """Before a fork, in the parent."""
+        self.count += 1
+
+
+forks = _Forks()
+os.register_at_fork(before=forks.add)
+
+
 def open_channel(sock: Any) -> Channel:
-    """Make the channel of a socket that has none, and its C-level socket non-blocking.
+    """Make the channel of a socket that has none.
 
     Raises OSError(EBADF) if it is closed.
     """
     timeout = c_gettimeout(sock)
-    c_settimeout(sock, 0)
     channel = Channel(sock, _forget)
+    if timeout is None and DONTWAIT:
+        if c_fileno(sock) < 0:
+            c_settimeout(sock, None)  # raises
+        channel.blocking = True
+    else:
+        c_settimeout(sock, 0)
+        channel.blocking = False
     channel.key = id(sock)
     channel.timeout = timeout
     channel.stream = c_type.__get__(sock) & 0xF == SOCK_STREAM
     channel.io = UNBOUND
     channel.ident = 0
+    channel.forks = forks.count
+    channel.pinned = channel.shared = False
+    channel.stash = channel.turn = None
     channels[channel.key] = channel
     return channel
 

@@ -29,7 +29,9 @@ __all__ = list(_stdlib.__all__)
 def _accept(self: socket) -> tuple[socket, _Any]:
     """Wait for a connection: `(socket, address)`. **Blocks** while there is none."""
     fd, address = _read.accept_fd(self)
-    return socket(self.family, self.type, self.proto, fd), address
+    sock = socket(self.family, self.type, self.proto, fd)
+    _read.keep_for_us(sock)
+    return sock, address
 
 
 class socket(_stdlib.socket):  # type: ignore[no-redef]
@@ -55,6 +57,7 @@ class socket(_stdlib.socket):  # type: ignore[no-redef]
     getblocking = _life.getblocking
     timeout = _life.timeout
     detach = _life.detach
+    dup = _life.dup
     _real_close = _life.close_for_real
     _sendfile_use_sendfile = _write.use_sendfile
     if hasattr(_stdlib.socket, "recvmsg"):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from greenworld.hub.readiness import close_fd
 from greenworld.hub.spawning import sleep
+from greenworld.patches.blocking import call_now, drop_stash, set_mode
 from greenworld.patches.channel import UNBOUND, Channel, channels, open_channel
 from greenworld.patches.resolver import numeric_address
 
@@ -30,6 +31,7 @@ __all__ = [
     "connect",
     "connect_ex",
     "detach",
+    "dup",
     "getblocking",
     "gettimeout",
     "initialize",
@@ -51,6 +53,7 @@ c_settimeout = c_socket.settimeout
 c_family: Any = vars(c_socket)["family"].__get__
 c_type: Any = vars(c_socket)["type"].__get__
 c_proto: Any = vars(c_socket)["proto"].__get__
+plain_dup: Any = stdlib_socket.socket.dup
 plain_initialize = stdlib_socket.socket.__init__
 
 LONGEST_TIMEOUT = 9223372036.0
@@ -63,11 +66,24 @@ FIRST_RETRY, LAST_RETRY = 0.001, 0.05
 def initialize(
     self: Socket, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None
 ) -> None:
-    """Same as the original; a new descriptor's number ends every earlier life of it."""
+    """Same as the original; a new descriptor's number ends every earlier life of it.
+
+    Others may hold the open file of a descriptor that somebody else has made.
+    """
     plain_initialize(self, family, type, proto, fileno)
     channels.pop(id(self), None)
     if fileno is None:
         close_fd(c_fileno(self))
+    else:
+        open_channel(self).shared = True
+
+
+def dup(self: Any) -> Any:
+    """Another socket object of the same open file."""
+    new = plain_dup(self)
+    for sock in (self, new):
+        (channels.get(id(sock)) or open_channel(sock)).shared = True
+    return new
 
 
 # Connecting
@@ -107,7 +123,7 @@ def connect_ex(self: Socket, address: Address, /) -> int:
 def _connect(sock: Socket, address: Address) -> int:
     """Connect and return the error's number."""
     channel = channels.get(id(sock)) or open_channel(sock)
-    error = c_connect_ex(sock, address)
+    error: int = call_now(channel, sock, c_connect_ex, address)
     timeout = channel.timeout
     if timeout == 0 or error not in (EINPROGRESS, EALREADY, EAGAIN):
         return error
@@ -115,23 +131,23 @@ def _connect(sock: Socket, address: Address) -> int:
     if error == EAGAIN:
         if c_family(sock) != AF_UNIX:
             return error  # no local port is left
-        return _connect_to_busy(sock, address, deadline)
+        return _connect_to_busy(channel, sock, address, deadline)
     while error in (EINPROGRESS, EALREADY):
         channel.wait_writable(sock, deadline)
-        error = _connect_result(sock, address)
+        error = _connect_result(channel, sock, address)
     if not error:
         _begin_connected(channel)
     return error
 
 
-def _connect_result(sock: Socket, address: Address) -> int:
+def _connect_result(channel: Channel, sock: Socket, address: Address) -> int:
     """How the connect in progress went. On Linux, asking with `connect` also lets it be repeated.
 
     **Source**: connect(2), EISCONN and EALREADY.
     """
     if platform != "linux":
         return c_getsockopt(sock, SOL_SOCKET, SO_ERROR)
-    error = c_connect_ex(sock, address)
+    error: int = call_now(channel, sock, c_connect_ex, address)
     return 0 if error == EISCONN else error
 
 
@@ -143,7 +159,9 @@ def _begin_connected(channel: Channel) -> None:
         io.readable = True
 
 
-def _connect_to_busy(sock: Socket, address: Address, deadline: float | None) -> int:
+def _connect_to_busy(
+    channel: Channel, sock: Socket, address: Address, deadline: float | None
+) -> int:
     """A Unix socket whose backlog is full: the kernel tells nobody when there is room."""
     pause = FIRST_RETRY
     while True:
@@ -153,7 +171,7 @@ def _connect_to_busy(sock: Socket, address: Address, deadline: float | None) -> 
                 raise TimeoutError("timed out")
             pause = min(pause, left)
         sleep(pause)
-        error = c_connect_ex(sock, address)
+        error: int = call_now(channel, sock, c_connect_ex, address)
         if error != EAGAIN:
             return 0 if error == EISCONN else error
         pause = min(2 * pause, LAST_RETRY)
@@ -167,13 +185,16 @@ def settimeout(self: Socket, value: float | None, /) -> None:
     channel = channels.get(id(self)) or open_channel(self)
     if value is None:
         channel.timeout = None
+        set_mode(channel, self)
     elif value.__class__ in (float, int) and 0 <= value < LONGEST_TIMEOUT:
         channel.timeout = float(value)
+        if channel.blocking:
+            set_mode(channel, self)
     else:
         # What is rare or wrong is left to the original, which may raise.
         c_settimeout(self, value)
         channel.timeout = c_gettimeout(self)
-        c_settimeout(self, 0)
+        set_mode(channel, self)
 
 
 def gettimeout(self: Socket, /) -> float | None:
@@ -203,7 +224,9 @@ def close_for_real(self: Socket, _ss: Any = c_socket) -> None:
     """Close the descriptor: whoever waits for it gets OSError(EBADF). Never switches."""
     fd = c_fileno(self)
     if fd >= 0:
-        channels.pop(id(self), None)
+        channel = channels.pop(id(self), None)
+        if channel is not None and channel.stash:
+            drop_stash(channel)
         close_fd(fd)
     c_close(self)
 
@@ -214,7 +237,7 @@ def detach(self: Socket) -> int:
     channel = channels.pop(id(self), None)
     if fd >= 0:
         close_fd(fd)
-        if channel is not None and channel.timeout is None:
+        if channel is not None and channel.timeout is None and not channel.blocking:
             c_setblocking(self, True)
     self._closed = True  # type: ignore[attr-defined]
     return c_detach(self)

@@ -1,7 +1,8 @@
 """The methods of sockets that write.
 
 The rules of waiting are in `patches/channel.py`. As for reading: try first,
-wait behind those who wait already, wake the next one after a success.
+wait behind those who wait already, wake the next one after a success, and
+call C with `DONTWAIT`.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ from __future__ import annotations
 import io as stdlib_io
 import os
 import socket as stdlib_socket
+from _socket import MSG_DONTWAIT, SOL_SOCKET
 from _socket import socket as c_socket
+from array import array
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from greenworld.patches.channel import Channel, channels, open_channel
+from greenworld.patches.blocking import call_now, may_switch_mode, share
+from greenworld.patches.channel import DONTWAIT, Channel, channels, open_channel
 from greenworld.patches.resolver import numeric_address
 
 if TYPE_CHECKING:
@@ -39,6 +43,7 @@ c_family: Any = vars(c_socket)["family"].__get__
 c_type: Any = vars(c_socket)["type"].__get__
 c_proto: Any = vars(c_socket)["proto"].__get__
 os_sendfile: Any = getattr(os, "sendfile", None)
+SCM_RIGHTS: Any = getattr(stdlib_socket, "SCM_RIGHTS", None)
 
 
 def send(self: Socket, data: Buffer, flags: int = 0, /) -> int:
@@ -47,12 +52,15 @@ def send(self: Socket, data: Buffer, flags: int = 0, /) -> int:
     Raises TimeoutError after the socket's time-out, and OSError(EBADF) if the
     socket is closed meanwhile. Several writers are served in order.
     """
-    count: int = _write(self, c_send, data, flags)
+    count: int = _write(self, flags, c_send, data, flags | DONTWAIT)
     return count
 
 
-def _write(sock: Socket, call: Callable[..., Any], *args: Any) -> Any:
+def _write(sock: Socket, flags: int, call: Callable[..., Any], *args: Any) -> Any:
+    """One write; `flags` are the caller's."""
     channel = channels.get(id(sock)) or open_channel(sock)
+    if flags & MSG_DONTWAIT and channel.timeout is None:
+        return call(sock, *args)
     io = channel.io
     if io.writable and not io.writers:
         try:
@@ -80,9 +88,9 @@ def sendall(self: Socket, data: Buffer, flags: int = 0, /) -> None:
     io = channel.io
     if io.writable and not io.writers:
         try:
-            sent = c_send(self, data, flags)
+            sent = c_send(self, data, flags | DONTWAIT)
         except BlockingIOError:
-            if channel.timeout == 0:
+            if channel.timeout == 0 or flags & MSG_DONTWAIT:
                 raise
             sent = -1
         if sent == len(data) and data.__class__ is bytes:
@@ -97,7 +105,7 @@ def sendall(self: Socket, data: Buffer, flags: int = 0, /) -> None:
 def _send_rest(channel: Channel, sock: Socket, rest: memoryview, sent: int, flags: int) -> None:
     """The rest of `sendall`; `sent` -1: tried in vain, -2: not tried yet."""
     timeout = channel.timeout
-    if timeout == 0:
+    if timeout == 0 or flags & MSG_DONTWAIT:
         # As the original: what fits goes out, then BlockingIOError.
         c_socket.sendall(sock, rest[max(sent, 0) :], flags)
         return
@@ -107,7 +115,7 @@ def _send_rest(channel: Channel, sock: Socket, rest: memoryview, sent: int, flag
     position = max(sent, 0)
     while True:
         position += channel.write_until(
-            deadline, sock, tried, place_kept, c_send, rest[position:], flags
+            deadline, sock, tried, place_kept, c_send, rest[position:], flags | DONTWAIT
         )
         if position == len(rest):
             break
@@ -125,9 +133,13 @@ def sendto(self: Socket, data: Buffer, *flags_and_address: Any) -> int:
     if not flags_and_address:
         count: int = c_sendto(self, data)  # raises the TypeError that the original raises
         return count
-    *flags, address = flags_and_address
+    *others, address = flags_and_address
     address = numeric_address(c_family(self), c_type(self), c_proto(self), address)
-    count = _write(self, c_sendto, data, *flags, address)
+    if len(others) > 1 or (others and others[0].__class__ is not int):
+        count = c_sendto(self, data, *others, address)  # raises, or is rare enough
+        return count
+    flags = others[0] if others else 0
+    count = _write(self, flags, c_sendto, data, flags | DONTWAIT, address)
     return count
 
 
@@ -142,14 +154,36 @@ def sendmsg(
     """Send what `buffers` hold, with ancillary data; see `send`."""
     if address is not None:
         address = numeric_address(c_family(self), c_type(self), c_proto(self), address)
-    count: int = _write(self, c_sendmsg, list(buffers), list(ancdata), flags, address)
+    ancillary = list(ancdata)
+    if ancillary:
+        _share_what_is_sent(ancillary)
+    args = list(buffers), ancillary, flags | DONTWAIT, address
+    count: int = _write(self, flags, c_sendmsg, *args)
     return count
+
+
+def _share_what_is_sent(ancillary: Iterable[tuple[int, int, Buffer]]) -> None:
+    """Others are about to hold the open files whose descriptors are sent."""
+    for message in ancillary:
+        level, kind, content = message
+        if (level, kind) == (SOL_SOCKET, SCM_RIGHTS):
+            data = bytes(content)
+            fds = array("i")
+            fds.frombytes(data[: len(data) // fds.itemsize * fds.itemsize])
+            share(fds)
+
+
+def sendfile_now(sock: Socket, source: int, offset: int, count: int) -> int:
+    """Send what fits of a file."""
+    sent: int = os_sendfile(c_fileno(sock), source, offset, count)
+    return sent
 
 
 def use_sendfile(self: Socket, file: Any, offset: int = 0, count: int | None = None) -> int:
     """What `socket.sendfile` does where the system has `sendfile`. **Blocks** as `send` does.
 
-    Reading the file may block the OS thread, as reading files does.
+    Reading the file may block the OS thread, as reading files does. A socket
+    whose mode must not be changed (`patches/blocking.py`) reads and sends.
     """
     give_up: type[Exception] = stdlib_socket._GiveupOnSendfile  # type: ignore[attr-defined]
     self._check_sendfile_params(file, offset, count)  # type: ignore[attr-defined]
@@ -163,16 +197,19 @@ def use_sendfile(self: Socket, file: Any, offset: int = 0, count: int | None = N
     channel = channels.get(id(self)) or open_channel(self)
     if channel.timeout == 0:
         raise ValueError("non-blocking sockets are not supported")
+    if not may_switch_mode(channel, self):
+        raise give_up("others may hold the socket: its mode cannot be changed")
     end = offset + (size if count is None else count)
     position = offset
 
     def send_piece(sock: Socket) -> int:
-        sent: int = os_sendfile(c_fileno(sock), source, position, min(end - position, 2**30))
+        room = min(end - position, 2**30)
+        sent: int = call_now(channel, sock, sendfile_now, source, position, room)
         return sent
 
     try:
         while position < end:
-            sent = _write(self, send_piece)
+            sent = _write(self, 0, send_piece)
             if not sent:
                 break
             position += sent

@@ -121,8 +121,9 @@ PATCHES: tuple[Patch, ...] = (
     # TLS runs on the same sockets: unpatched, it would not know how to wait for them.
     *(
         Patch("socket", "ssl", f"SSLSocket.{name}", f"greenworld.patches.tls:{name}")
-        for name in ("do_handshake", "read", "send", "unwrap", "write")
+        for name in ("do_handshake", "read", "send", "sendfile", "unwrap", "write")
     ),
+    Patch("socket", "ssl", "SSLSocket._create", "greenworld.patches.tls:create"),
     *_renamed("select", "select", "select", "select poll"),
     Patch("select", "selectors", "SelectSelector._select", "greenworld.patches.select:as_method"),
     Patch("select", "selectors", "PollSelector._selector_cls", "greenworld.patches.select:poll"),
@@ -150,8 +151,6 @@ PATCHES: tuple[Patch, ...] = (
     *_threads("threading", "_thread_local_info=dummy_locals"),
     *_renamed("os", "os", "descriptors", "read readv write writev"),
     *_renamed("os", "os", "descriptors", "eventfd_read eventfd_write close closerange dup2"),
-    *_renamed("os", "os", "descriptors", "read readv write writev"),
-    *_renamed("os", "os", "descriptors", "eventfd_read eventfd_write close closerange dup2"),
     *_renamed("os", "os", "children", "waitpid wait wait3 wait4 waitid system"),
     *_renamed("signal", "signal", "signal", "signal getsignal set_wakeup_fd"),
     *_renamed("signal", "signal", "signal", "pause sigwait sigwaitinfo sigtimedwait"),
@@ -162,6 +161,7 @@ PATCHES: tuple[Patch, ...] = (
     *_renamed("asyncio", "asyncio", "asyncio", "_set_running_loop=set_running_loop"),
     *_renamed("asyncio", "asyncio.events", "asyncio", "_set_running_loop=set_running_loop"),
     *_renamed("asyncio", "asyncio.base_events", "asyncio", "run_in_executor", "BaseEventLoop."),
+    *_renamed("asyncio", "asyncio.base_events", "asyncio", "_run_once=run_once", "BaseEventLoop."),
     *_policies("BaseDefaultEventLoopPolicy", until="3.13"),
     *_policies("_BaseDefaultEventLoopPolicy", since="3.14"),
 )

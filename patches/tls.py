@@ -1,8 +1,18 @@
 """TLS on cooperative sockets: the methods of `ssl.SSLSocket` that wait.
 
-OpenSSL works on the non-blocking descriptor and says what it waits for; each
-method here is the original's, tried again whenever that has come. The
-time-out counts from the call, also where the original waits several times.
+OpenSSL works on the non-blocking descriptor (`patches/blocking.py`, rule 6)
+and says what it waits for; each method here is the original's, tried again
+whenever that has come. The time-out counts from the call, also where the
+original waits several times.
+
+1. Reading and writing may go on at the same time. Whoever waits is woken by
+   every report for its direction, because bytes that one call has read may be
+   what another one waits for: a handshake in the middle of a write, the answer
+   to `unwrap`.
+2. Writes take turns: OpenSSL remembers a record that did not fit, and takes
+   whatever is written next for the rest of it.
+3. `ssl.SSLContext` is left alone, and so are `SSLObject` and `MemoryBIO`, which
+   never wait.
 """
 
 from __future__ import annotations
@@ -11,61 +21,181 @@ import ssl
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from greenworld.hub.lock import Lock
 from greenworld.hub.poller import READ, WRITE
 from greenworld.hub.readiness import wait_fd
+from greenworld.patches.blocking import pin, unpin
 from greenworld.patches.channel import Channel, channels, open_channel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["do_handshake", "read", "send", "unwrap", "write"]
+__all__ = ["create", "do_handshake", "read", "send", "sendfile", "unwrap", "write"]
+
+PIECE = 256 * 1024
+"""Bytes of a file that are read, encrypted and sent at a time."""
+
+plain_create: Any = vars(ssl.SSLSocket)["_create"].__func__
+plain_do_handshake = ssl.SSLSocket.do_handshake
+plain_read: Any = ssl.SSLSocket.read
+plain_send: Any = ssl.SSLSocket.send
+plain_sendfile = ssl.SSLSocket.sendfile
+plain_unwrap = ssl.SSLSocket.unwrap
+plain_write: Any = ssl.SSLSocket.write
 
 
-def _retrying(original: Callable[..., Any]) -> Callable[..., Any]:
-    """`original`, called again whenever OpenSSL can go on. **Blocks** the green thread."""
-
-    def method(self: ssl.SSLSocket, *args: Any, **kwargs: Any) -> Any:
-        deadline = None
-        while True:
-            try:
-                result = original(self, *args, **kwargs)
-            except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as error:
-                channel = channels.get(id(self)) or open_channel(self)
-                if channel.timeout == 0:
-                    raise
-                mask = READ if isinstance(error, ssl.SSLWantReadError) else WRITE
-            else:
-                break
-            if deadline is None and channel.timeout is not None:
-                deadline = monotonic() + channel.timeout
-            _wait(channel, self, mask, deadline)
-        return result
-
-    method.__name__ = original.__name__
-    method.__doc__ = f"{original.__doc__ or original.__name__}\n\n**Blocks** the green thread only."
-    return method
+def _channel_of(sock: Any) -> Channel | None:
+    """The channel of a socket that speaks TLS; None if it does not, or is closed."""
+    if sock._sslobj is None:
+        return None
+    channel = channels.get(id(sock)) or open_channel(sock)
+    if not channel.pinned:
+        pin(channel, sock)
+    return channel
 
 
-def _wait(channel: Channel, sock: ssl.SSLSocket, mask: int, deadline: float | None) -> None:
-    """Wait for what OpenSSL has just asked for in vain."""
-    timeout = None if deadline is None else deadline - monotonic()
-    io = channel.attach(sock)
+def _perform(
+    channel: Channel,
+    sock: ssl.SSLSocket,
+    deadline: float | None,
+    name: str,
+    original: Callable[..., Any],
+    *args: Any,
+) -> Any:
+    """`original(sock, *args)`, called again whenever OpenSSL can go on. **Blocks** meanwhile."""
+    while True:
+        try:
+            return original(sock, *args)
+        except ssl.SSLWantReadError:
+            mask = READ
+        except ssl.SSLWantWriteError:
+            mask = WRITE
+        timeout = None if deadline is None else deadline - monotonic()
+        io = channel.attach(sock)
+        try:
+            if io is not None:
+                if mask == READ:
+                    io.readable = False
+                else:
+                    io.writable = False
+                io.wait_news(mask, timeout)
+            elif not wait_fd(sock.fileno(), mask, timeout):
+                raise TimeoutError
+        except TimeoutError:
+            raise TimeoutError(f"The {name} operation timed out") from None
+
+
+def _deadline(timeout: float | None) -> float | None:
+    return None if timeout is None else monotonic() + timeout
+
+
+def do_handshake(self: ssl.SSLSocket, block: bool = False) -> None:
+    """Perform the handshake. **Blocks**, unless the socket never waits and `block` is false.
+
+    Raises TimeoutError after the socket's time-out, and the SSLError of the failure.
+    """
+    channel = _channel_of(self)
+    if channel is None or (channel.timeout == 0 and not block):
+        plain_do_handshake(self, block)
+        return
+    deadline = _deadline(channel.timeout or None)
+    _perform(channel, self, deadline, "handshake", plain_do_handshake)
+
+
+def read(self: ssl.SSLSocket, len: int = 1024, buffer: Any = None) -> Any:
+    """Read up to `len` bytes, into `buffer` if there is one. **Blocks** while nothing is there.
+
+    Returns the bytes, or their number; b"" or 0 at the end.
+    """
+    channel = _channel_of(self)
+    if channel is None or channel.timeout == 0:
+        return plain_read(self, len, buffer)
+    return _perform(channel, self, _deadline(channel.timeout), "read", plain_read, len, buffer)
+
+
+def write(self: ssl.SSLSocket, data: Any) -> int:
+    """Write `data` and return the number of its bytes. **Blocks** while it does not fit."""
+    return _write(self, plain_write, data)
+
+
+def send(self: ssl.SSLSocket, data: Any, flags: int = 0) -> int:
+    """Send `data` and return the number of its bytes. **Blocks** while it does not fit."""
+    return _write(self, plain_send, data, flags)
+
+
+def _write(sock: ssl.SSLSocket, original: Callable[..., int], *args: Any) -> int:
+    """One write, after those that have begun."""
+    channel = _channel_of(sock)
+    if channel is None:
+        return original(sock, *args)
+    turn = channel.turn
+    if turn is None:
+        turn = channel.turn = Lock()
+    deadline = _deadline(channel.timeout)
+    if not turn.acquire(False):
+        if channel.timeout == 0:
+            raise ssl.SSLWantWriteError(ssl.SSL_ERROR_WANT_WRITE, "another write is going on")
+        if not turn.acquire(True, -1 if channel.timeout is None else channel.timeout):
+            raise TimeoutError("The write operation timed out")
     try:
-        if io is None:
-            if not wait_fd(sock.fileno(), mask, timeout):
-                raise TimeoutError("timed out")
-        elif mask & READ:
-            io.readable = False
-            io.wait_read(timeout)
-        else:
-            io.writable = False
-            io.wait_write(timeout)
-    except TimeoutError:
-        raise TimeoutError("The operation timed out") from None
+        if channel.timeout == 0:
+            return original(sock, *args)
+        count: int = _perform(channel, sock, deadline, "write", original, *args)
+        return count
+    finally:
+        turn.release()
 
 
-do_handshake = _retrying(ssl.SSLSocket.do_handshake)
-read = _retrying(ssl.SSLSocket.read)
-send = _retrying(ssl.SSLSocket.send)
-unwrap = _retrying(ssl.SSLSocket.unwrap)
-write = _retrying(ssl.SSLSocket.write)
+def sendfile(self: ssl.SSLSocket, file: Any, offset: int = 0, count: int | None = None) -> int:
+    """Send a file, or `count` bytes of it, and return how many. **Blocks** as `send` does.
+
+    Reading the file may block the OS thread, as reading files does.
+    """
+    if self._sslobj is None:  # type: ignore[attr-defined]
+        return plain_sendfile(self, file, offset, count)
+    self._check_sendfile_params(file, offset, count)  # type: ignore[attr-defined]
+    if self.gettimeout() == 0:
+        raise ValueError("non-blocking sockets are not supported")
+    if offset:
+        file.seek(offset)
+    total = 0
+    try:
+        while count is None or total < count:
+            piece = file.read(PIECE if count is None else min(PIECE, count - total))
+            if not piece:
+                break
+            self.sendall(piece)
+            total += len(piece)
+        return total
+    finally:
+        if total and hasattr(file, "seek"):
+            file.seek(offset + total)
+
+
+def unwrap(self: ssl.SSLSocket) -> Any:
+    """End TLS and return the socket for what follows in clear. **Blocks** until both have ended.
+
+    Raises TimeoutError after the socket's time-out.
+    """
+    channel = _channel_of(self)
+    if channel is None or channel.timeout == 0:
+        plain = plain_unwrap(self)
+    else:
+        plain = _perform(channel, self, _deadline(channel.timeout), "shutdown", plain_unwrap)
+    if channel is not None and self.fileno() >= 0:
+        unpin(channel, self)
+    return plain
+
+
+def _create(cls: type[ssl.SSLSocket], sock: Any, *args: Any, **kwargs: Any) -> Any:
+    """Take over a socket's descriptor, and what is known of its other holders. **Blocks**."""
+    channel = channels.get(id(sock))
+    shared = channel is not None and channel.shared
+    new = plain_create(cls, sock, *args, **kwargs)
+    channel = channels.get(id(new))
+    if channel is not None:
+        channel.shared = shared
+    return new
+
+
+create = classmethod(_create)
