@@ -25,12 +25,20 @@ from greenworld.hub.typed import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Keeping", "begin_keeping", "end_keeping", "has_state", "use_loop_slot"]
+__all__ = [
+    "Keeping",
+    "begin_keeping",
+    "count_waits",
+    "end_keeping",
+    "has_state",
+    "use_loop_slot",
+]
 
 
 class _Slot:
     """How asyncio's running loop is read and written; it must be loaded for that."""
 
+    waits = 0
     get: Callable[[], Any] | None = None
     set: Callable[[Any], Any] | None = None
     swap_task: Callable[[Any, Any], Any] | None = None
@@ -43,6 +51,11 @@ def use_loop_slot(
 ) -> None:
     """Tell how the running loop is read and written, and, where it is kept beside, the task."""
     _Slot.get, _Slot.set, _Slot.swap_task = get, set, swap_task
+
+
+def count_waits() -> int:
+    """How often a flow with such state has waited."""
+    return _Slot.waits
 
 
 def has_state() -> bool:
@@ -93,6 +106,7 @@ class Keeping:
 
     def park(self, what: object, lot: Any, timeout: float | None = None) -> bool:
         """See `Task.park`. **Blocks** always."""
+        _Slot.waits += 1
         state = put_away()
         if state is None:
             return super().park(what, lot, timeout)  # type: ignore[misc,no-any-return]
@@ -103,6 +117,10 @@ class Keeping:
 
     def give_way(self) -> None:
         """See `Task.give_way`. **Blocks** briefly."""
+        hub: Any = self.hub  # type: ignore[attr-defined]
+        if hub.credit > 1 and not hub.ready:
+            hub.credit -= 1
+            return
         state = put_away()
         try:
             super().give_way()  # type: ignore[misc]

@@ -6,6 +6,7 @@ cooperatively because theirs do.
 1. The running loop is its thread's: it moves with the flow (hub/thread_state.py).
 2. The loop of a policy, too, is kept once per thread, green or native.
 3. What a loop gives to its default executor runs on native threads.
+4. A turn of a loop that has not waited gives way: a busy loop starves nobody.
 """
 
 from __future__ import annotations
@@ -13,18 +14,20 @@ from __future__ import annotations
 from asyncio import base_events, events, tasks
 from typing import TYPE_CHECKING, Any
 
+from greenworld.hub.flow import current_greenlet
 from greenworld.hub.local import local
-from greenworld.hub.thread_state import has_state, use_loop_slot
+from greenworld.hub.thread_state import count_waits, has_state, use_loop_slot
 from greenworld.patches.executors import NativeExecutor
 from greenworld.patches.thread_state import follow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["PolicyLocal", "run_in_executor", "set_running_loop", "settle"]
+__all__ = ["PolicyLocal", "run_in_executor", "run_once", "set_running_loop", "settle"]
 
 plain_set_running_loop: Any = events._set_running_loop
 plain_run_in_executor: Any = base_events.BaseEventLoop.run_in_executor
+plain_run_once: Any = base_events.BaseEventLoop._run_once  # type: ignore[attr-defined]
 
 
 def _task_swapper() -> Callable[[Any, Any], Any] | None:
@@ -49,6 +52,16 @@ class PolicyLocal(local):
 
     _loop = None
     _set_called = False
+
+
+def run_once(self: Any) -> None:
+    """Wait for events and run what is ready. **Blocks.** **Source**: `BaseEventLoop._run_once`."""
+    waits = count_waits()
+    plain_run_once(self)
+    if waits == count_waits():
+        task = getattr(current_greenlet(), "task", None)
+        if task is not None:
+            task.give_way()
 
 
 def run_in_executor(self: Any, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
