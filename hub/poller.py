@@ -39,6 +39,9 @@ a read ends before urgent data, so that from then on a short read does not mean 
 EDGE_BOTH = READ | WRITE | 0x2002 | (1 << 31)
 """EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET."""
 
+# Bound here, as `select_now` is: the names may be patched later (rule 1.3).
+plain_epoll: Any = getattr(select, "epoll", None)
+plain_kqueue: Any = getattr(select, "kqueue", None)
 plain_poll = getattr(select, "poll", None)
 
 FINE_SLEEP = 0.02
@@ -81,7 +84,7 @@ class EpollPoller:
     __slots__ = ("_epoll", "_fd", "_poll")
 
     def __init__(self) -> None:
-        self._epoll = select.epoll()
+        self._epoll = plain_epoll()
         self._fd = self._epoll.fileno()
         self._poll = self._epoll.poll
 
@@ -111,7 +114,8 @@ class EpollPoller:
         if timeout is not None and 0 < timeout < FINE_SLEEP and self._fd < FD_SETSIZE:
             select_now([self._fd], (), (), timeout)
             timeout = 0
-        return self._poll(timeout, 256)
+        events: list[tuple[int, int]] = self._poll(timeout, 256)
+        return events
 
     def close(self) -> None:
         self._epoll.close()
@@ -210,6 +214,10 @@ def _pristine_selectors() -> ModuleType:
     module.SelectSelector._select = staticmethod(select_now)
     if plain_poll is not None:
         module.PollSelector._selector_cls = plain_poll
+    if plain_kqueue is not None:
+        pristine = ModuleType("select")  # `KqueueSelector` asks it for `kqueue` when it is made
+        vars(pristine).update(vars(select), kqueue=plain_kqueue)
+        vars(module)["select"] = pristine
     return module
 
 

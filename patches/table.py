@@ -99,6 +99,7 @@ That of a group named like a late module waits for this module.
 
 LATE_SETTLERS: dict[str, tuple[str, str]] = {
     "_frozen_importlib": ("thread", "greenworld.patches.importing:settle"),
+    "multiprocessing.synchronize": ("multiprocessing", "greenworld.patches.multiprocessing:settle"),
 }
 """What has to be done when a module is imported: by its name, the group and the function."""
 
@@ -125,10 +126,14 @@ PATCHES: tuple[Patch, ...] = (
     ),
     Patch("socket", "ssl", "SSLSocket._create", "greenworld.patches.tls:create"),
     *_renamed("select", "select", "select", "select poll"),
+    *_renamed("select", "select", "epoll", "epoll kqueue"),
     Patch("select", "selectors", "SelectSelector._select", "greenworld.patches.select:as_method"),
-    Patch("select", "selectors", "PollSelector._selector_cls", "greenworld.patches.select:poll"),
-    *_renamed("select", "selectors", "select", "EpollSelector.select=epoll_select"),
-    *_renamed("select", "selectors", "select", "KqueueSelector.select=kqueue_select"),
+    *(
+        Patch(
+            "select", "selectors", f"{name}.select", f"greenworld.patches.selectors:{name}.select"
+        )
+        for name in ("PollSelector", "EpollSelector", "DevpollSelector", "KqueueSelector")
+    ),
     # `threading.RLock` is a function that asks for `_CRLock` when it is called.
     *_locks("_thread", "allocate_lock allocate lock LockType"),
     *_locks("threading", "_allocate_lock _LockType Lock"),
@@ -151,7 +156,10 @@ PATCHES: tuple[Patch, ...] = (
     *_threads("threading", "_thread_local_info=dummy_locals"),
     *_renamed("os", "os", "descriptors", "read readv write writev"),
     *_renamed("os", "os", "descriptors", "eventfd_read eventfd_write close closerange dup2"),
+    *_renamed("os", "os", "fileio", "fdopen"),
     *_renamed("os", "os", "children", "waitpid wait wait3 wait4 waitid system"),
+    *_renamed("multiprocessing", "_multiprocessing", "multiprocessing", "SemLock"),
+    *_renamed("multiprocessing", "multiprocessing.connection", "connections", "wait"),
     *_renamed("signal", "signal", "signal", "signal getsignal set_wakeup_fd"),
     *_renamed("signal", "signal", "signal", "pause sigwait sigwaitinfo sigtimedwait"),
     # The executors' queue: the one written in Python waits on patched locks.

@@ -151,6 +151,193 @@ def test_wrong_descriptors(fds: Any) -> None:
         select.select(fds, [], [], 1)
 
 
+def send_urgently(sock: Any) -> None:
+    sock.send(b"!", socket.MSG_OOB)
+
+
+def test_urgent_data_ends_the_wait(tcp: Any, start: Any) -> None:
+    left, right = tcp
+    right.sendall(b"ordinary")  # which is no reason
+    while not select.select([left], [], [], 20)[0]:
+        sleep(0)
+    selecting = start(select.select, [], [], [left], 20)
+    polling = start(poll_of(left, select.POLLPRI).poll, 20_000)
+    sleep(0.01)
+    assert not selecting.ready()
+    assert not polling.ready()
+    send_urgently(right)
+    assert selecting.wait(20) == ([], [], [left])
+    assert polling.wait(20) == [(left.fileno(), select.POLLPRI)]
+
+
+def test_what_is_there_does_not_keep_who_waits_for_more_awake(
+    tcp: Any, pipe: Any, monkeypatch: Any
+) -> None:
+    """A wait for urgent data, while ordinary data is there, does not ask again and again."""
+    left, right = tcp
+    right.sendall(b"ordinary")
+    assert select.select([left], [], [], 20)[0]
+    asked = []
+    monkeypatch.setattr(
+        select, "_plain_select", lambda *args: asked.append(args) or stdlib_select.select(*args)
+    )
+    assert select.select([], [], [left, *pipe], 0.2) == ([], [], [])
+    assert len(asked) < 20
+
+
+def test_one_descriptor_many_times(pipe: Any, start: Any) -> None:
+    reading, writing = pipe
+    selecting = start(select.select, [reading, reading], [], [reading])
+    again = start(select.select, (reading,), (), ())
+    sleep(0)
+    os.write(writing, b"x")
+    assert selecting.wait(20) == ([reading, reading], [], [])
+    assert again.wait(20) == ([reading], [], [])
+
+
+def test_iterators_and_objects(pipe: Any, start: Any) -> None:
+    class Reader:
+        def fileno(self) -> int:
+            return reading
+
+    reading, writing = pipe
+    reader = Reader()
+    selecting = start(lambda: select.select(iter([reader]), iter([]), iter([])))
+    sleep(0)
+    os.write(writing, b"x")
+    assert selecting.wait(20) == ([reader], [], [])
+
+
+def test_many_descriptors(start: Any) -> None:
+    pipes = [os.pipe() for _ in range(150)]
+    readers = [reading for reading, _ in pipes]
+    selecting = start(select.select, readers, [], readers, 20)
+    sleep(0)
+    for _, writing in pipes[100:]:
+        os.write(writing, b"x")
+    ready, _, _ = selecting.wait(20)
+    assert ready
+    assert set(ready) <= set(readers[100:])
+    for pair in pipes:
+        for fd in pair:
+            os.close(fd)
+
+
+def test_close_ends_select(tcp: Any, start: Any) -> None:
+    left, _ = tcp
+    selecting = start(select.select, [left], [], [], 20)
+    sleep(0)
+    left.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        selecting.wait(20)
+    with pytest.raises(ValueError, match="negative"):
+        select.select([left], [], [], 20)
+
+
+def test_closed_and_wrong_numbers(pipe: Any) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    os.close(writing)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        select.select([reading], [], [], 20)
+    assert poll_of(reading, select.POLLIN).poll(20_000) == [(reading, select.POLLNVAL)]
+    with pytest.raises(ValueError, match="out of range"):
+        select.select([100_000], [], [], 20)
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan"), "1", 1j])
+def test_wrong_time_outs(pipe: Any, timeout: Any) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        select.select([pipe[0]], [], [], timeout)
+    if timeout != -1:
+        with pytest.raises((ValueError, TypeError)):
+            poll_of(pipe[0], select.POLLIN).poll(timeout)
+
+
+def test_too_long_time_outs(pipe: Any) -> None:
+    with pytest.raises(OverflowError):
+        poll_of(pipe[0], select.POLLIN).poll(2**31)
+
+
+def test_negative_time_out_of_poll_is_for_ever(pipe: Any, start: Any) -> None:
+    reading, writing = pipe
+    polling = start(poll_of(reading, select.POLLIN).poll, -1)
+    sleep(0.01)
+    assert not polling.ready()
+    os.write(writing, b"x")
+    assert polling.wait(20) == [(reading, select.POLLIN)]
+
+
+def test_one_poll_at_a_time(pipe: Any, start: Any) -> None:
+    reading, writing = pipe
+    poller = poll_of(reading, select.POLLIN)
+    polling = start(poller.poll, 20_000)
+    sleep(0)
+    with pytest.raises(RuntimeError, match="concurrent poll"):
+        poller.poll(0)
+    os.write(writing, b"x")
+    assert polling.wait(20) == [(reading, select.POLLIN)]
+    assert poller.poll(0) == [(reading, select.POLLIN)]
+
+
+def test_regular_files_are_never_exceptional(tmp_path: Any) -> None:
+    with (tmp_path / "file").open("w") as file:
+        assert select.select([], [], [file], 0.01) == ([], [], [])
+        assert poll_of(file, select.POLLPRI).poll(10) == []
+
+
+def test_a_signal_does_not_end_the_wait(program: Any) -> None:
+    """PEP 475: the wait goes on with what is left of the time, unless the handler raises."""
+    out = program("""
+        from greenworld.patches import monkey_patch
+        monkey_patch()
+        import os, select, signal, threading
+
+        reading, writing = os.pipe()
+        seen = []
+
+        def handle(number, frame):
+            seen.append(number)
+            if len(seen) == 2:
+                os.write(writing, b"x")
+            elif len(seen) == 3:
+                raise ZeroDivisionError
+
+        signal.signal(signal.SIGUSR1, handle)
+
+        def send(count):
+            for number in range(count):
+                while len(seen) < number:
+                    pass
+                os.kill(os.getpid(), signal.SIGUSR1)
+
+        poll = select.poll()
+        poll.register(reading, select.POLLIN)
+        epoll = select.epoll()
+        epoll.register(reading, select.EPOLLIN)
+        from greenworld import native
+
+        for wait in (
+            lambda: select.select([reading], [], [], 30) == ([reading], [], []),
+            lambda: poll.poll(30_000) == [(reading, select.POLLIN)],
+            lambda: epoll.poll(30) == [(reading, select.EPOLLIN)],
+        ):
+            seen.clear()
+            helper = threading.Thread(target=native.run, args=(send, 2))
+            helper.start()
+            assert wait()
+            helper.join()
+            os.read(reading, 1)
+            seen[:] = [0, 0]
+            try:
+                threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+                wait()
+            except ZeroDivisionError:
+                print("raised")
+        """)
+    assert out == "raised\n" * 3
+
+
 def test_in_a_native_thread(pipe: Any) -> None:
     reading, writing = pipe
     got: list[Any] = []
