@@ -58,6 +58,7 @@ __all__ = [
     "readv",
     "wait_for",
     "write",
+    "write_some",
     "writev",
 ]
 
@@ -273,6 +274,26 @@ def _write_slowly(fd: int, data: Buffer, done: int) -> int:
             elif not wait_for(fd, WRITE):
                 return done or plain_write(fd, octets)
         return done
+
+
+def write_some(fd: int, data: Buffer) -> int:
+    """Write what fits of `data` and return the number of bytes. **Blocks** while nothing fits.
+
+    For a caller that keeps account of what went out, even if a time-out ends
+    the next wait. Raises BlockingIOError on a non-blocking descriptor.
+    """
+    while True:
+        step = _step(fd)
+        if not step:
+            return plain_write(fd, data)
+        with memoryview(data) as view, view.cast("B") as octets:
+            if not octets:
+                return 0
+            if ready_now(fd) & ~POLLIN:
+                count = _write_piece(fd, octets, step)
+                if count:
+                    return count
+        wait_for(fd, WRITE)
 
 
 def _step(fd: int) -> int:

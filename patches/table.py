@@ -157,6 +157,7 @@ PATCHES: tuple[Patch, ...] = (
     *_renamed("os", "os", "descriptors", "read readv write writev"),
     *_renamed("os", "os", "descriptors", "eventfd_read eventfd_write close closerange dup2"),
     *_renamed("os", "os", "fileio", "fdopen"),
+    *_renamed("os", "os", "fileio", "fdopen"),
     *_renamed("os", "os", "children", "waitpid wait wait3 wait4 waitid system"),
     *_renamed("multiprocessing", "_multiprocessing", "multiprocessing", "SemLock"),
     *_renamed("multiprocessing", "multiprocessing.connection", "connections", "wait"),
