@@ -1,0 +1,102 @@
+"""pg8000, psycopg and psycopg2, bare or through SQLAlchemy's QueuePool."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any
+from urllib.parse import urlsplit
+
+import greenworld
+
+from together import COUNT, PAUSE, Service, measure
+
+LOCK = os.getpid()
+"""The advisory lock that is the gate."""
+
+
+class Postgres(Service):
+    """An advisory lock is the gate: it is taken alone to close it, shared to pass."""
+
+    def __init__(self, url: str, driver: str) -> None:
+        where = urlsplit(url)
+        names = {"pg8000": {"database": "database"}}.get(driver, {"database": "dbname"})
+        self.options: dict[str, Any] = {
+            "host": where.hostname,
+            "port": where.port or 5432,
+            "user": where.username,
+            "password": where.password,
+            names["database"]: where.path[1:],
+        }
+        self.driver: Any = importlib.import_module({"pg8000": "pg8000.dbapi"}.get(driver, driver))
+        self.keeper = self.connect()
+        self.ask(self.keeper, f"SELECT pg_advisory_lock({LOCK})")
+
+    def connect(self) -> Any:
+        connection = self.driver.connect(**self.options)
+        connection.autocommit = True
+        return connection
+
+    def ask(self, connection: Any, query: str) -> Any:
+        cursor = connection.cursor()
+        cursor.execute(query)
+        (answer,) = cursor.fetchone()
+        cursor.close()
+        return answer
+
+    def wait(self, session: Any) -> None:
+        self.ask(session, f"SELECT pg_sleep({PAUSE})")
+
+    def enter(self, session: Any) -> None:
+        self.ask(session, f"SELECT pg_advisory_lock_shared({LOCK})")
+
+    def inside(self) -> int:
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        return int(self.ask(self.keeper, f"{waiting} AND objid = {LOCK}"))
+
+    def open(self) -> None:
+        self.ask(self.keeper, f"SELECT pg_advisory_unlock({LOCK})")
+
+    def leave(self, session: Any) -> None:
+        session.close()
+
+    def interrupt(self) -> str:
+        """The exception that ends a query in a green thread whose time is up."""
+        session = self.connect()
+        try:
+            with greenworld.Timeout(0.05):
+                self.ask(session, "SELECT pg_sleep(20)")
+        except greenworld.Timeout as error:
+            return type(error).__name__
+        finally:
+            self.leave(session)
+        return ""
+
+
+class Pooled(Postgres):
+    """The same through SQLAlchemy, whose QueuePool has just enough connections."""
+
+    def __init__(self, url: str, driver: str) -> None:
+        sqlalchemy = importlib.import_module("sqlalchemy")
+        self.text = sqlalchemy.text
+        self.engine = sqlalchemy.create_engine(
+            f"postgresql+{driver}{url[url.index('://') :]}",
+            poolclass=sqlalchemy.pool.QueuePool,
+            pool_size=COUNT,
+            max_overflow=1,
+            isolation_level="AUTOCOMMIT",
+        )
+        self.keeper = self.engine.connect()
+        self.ask(self.keeper, f"SELECT pg_advisory_lock({LOCK})")
+
+    def connect(self) -> Any:
+        return self.engine.connect()
+
+    def ask(self, connection: Any, query: str) -> Any:
+        return connection.execute(self.text(query)).scalar()
+
+
+def main(url: str, driver: str, pool: str = "") -> None:
+    service = (Pooled if pool else Postgres)(url, driver)
+    measure(service, interrupt=service.interrupt())
+    service.leave(service.keeper)
