@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from tests.cpython.differences import Differences, read_differences
-from tests.cpython.judge import Verdict, judge
+from tests.cpython.judge import ABSENT, Verdict, judge
 from tests.cpython.modules import QUICK, RESOURCES, WHOLE
 from tests.cpython.runs import Interpreter, Runner
 
@@ -77,7 +77,12 @@ def show(verdict: Verdict, verbose: bool) -> None:
         )
     if verdict.problem:
         print(f"  ERROR {name} {verdict.problem}")
+    absent = [test for test, outcome in verdict.unlisted.items() if outcome == ABSENT]
+    if absent:
+        print(f"  ERROR {len(absent)} tests pass unpatched and did not run patched: {absent[0]}, …")
     for test, outcome in verdict.unlisted.items():
+        if outcome == ABSENT:
+            continue
         reason = outcome.message.strip().rpartition("\n")[2]
         print(f"  ERROR {test} passes unpatched, {outcome.kind} patched: {reason}")
         if verbose:

@@ -5,7 +5,7 @@ A package stands for its modules. What an interpreter does not have is left out.
 
 from __future__ import annotations
 
-__all__ = ["EXTRA_RESOURCES", "QUICK", "RESOURCES", "WHOLE"]
+__all__ = ["EXTRA_RESOURCES", "QUICK", "RESOURCES", "STAND_INS", "WHOLE"]
 
 RESOURCES = ("cpu", "subprocess", "walltime", "decimal")
 """What `test.support` may use in a whole run: not the network, nor sound, windows, gigabytes."""
@@ -17,18 +17,24 @@ EXTRA_RESOURCES = {
 }
 """What single modules may use besides, in a quick run too."""
 
+STAND_INS = {
+    f"test.test_multiprocessing_{method}": f"tests.cpython.standins.multiprocessing_{method}"
+    for method in ("fork", "spawn", "forkserver")
+}
+"""Modules of ours for those of CPython's that some releases (3.11.7, 3.12.1) do not install."""
+
 WHOLE = (
     # Sockets and waiting for them
     "test_socket test_ssl test_timeout test_select test_selectors test_poll test_epoll "
-    "test_kqueue test_devpoll test_largefile "
+    "test_kqueue test_devpoll "
     # Threads
     "test_thread test_threading test_threading_local test_threadsignals test_threadedtempfile "
-    "test_queue test_sched test_context test_contextlib test_weakref "
+    "test_queue test_sched test_context "
     "test_importlib.test_locks test_importlib.test_threaded_import "
     "test_concurrent_futures test_asyncio test_logging "
     # Processes, signals, descriptors, time
     "test_subprocess test_signal test_os test_posix test_popen test_pty test_openpty test_fork1 "
-    "test_wait3 test_wait4 test_time test_io test_file test_fileio test_fcntl test_ioctl "
+    "test_wait3 test_wait4 test_time test_fcntl test_ioctl "
     "test_multiprocessing_fork test_multiprocessing_spawn test_multiprocessing_forkserver "
     "test_multiprocessing_main_handling "
     # Clients and servers

@@ -179,4 +179,9 @@ def test_it_knows_the_modules_of_an_interpreter() -> None:
     assert python.modules_of("test.test_queue") == ["test.test_queue"]
     assert "test.test_asyncio.test_tasks" in python.modules_of("test_asyncio")
     assert python.modules_of("test_of_nothing") == []
+    bare = python._replace(tests=("test._test_multiprocessing",))
+    assert bare.modules_of("test_multiprocessing_fork") == [
+        "tests.cpython.standins.multiprocessing_fork"
+    ]
+    assert python._replace(tests=()).modules_of("test_multiprocessing_fork") == []
     assert len([name for name in WHOLE if python.modules_of(name)]) > 50
