@@ -6,7 +6,7 @@ Owns where the values are and when they go:
    key of a local to the dict of its attributes. They go when the thread ends.
 2. A raw greenlet shares the home of the green thread that runs it. The main
    task of a hub shares the home that its OS thread had before the hub.
-3. When a local goes, its `_Record` takes its values out of every home. The
+3. When a local goes, its `Record` takes its values out of every home. The
    key is the id of the local, so that no home keeps the local alive.
 4. Reading is a few look-ups inside `__getattribute__`, the only Python call
    there is; whatever fails goes the long way. `id(self)` would be a fifth of
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Home = dict[object, dict[str, Any]]
 
-__all__ = ["local"]
+__all__ = ["Record", "find_in_class", "find_owner", "local"]
 
 FIRST_SWEEP = 16
 KEYED_CLASSES = 64
@@ -50,7 +50,7 @@ class _NativeOwner:
 _native: Any = _local()
 
 
-class _Record:
+class Record:
     """What a local knows for itself: its key, its arguments and the owners of its values."""
 
     __slots__ = ("args", "finished", "key", "kwargs", "owners", "sweep_at")
@@ -104,9 +104,9 @@ class local:
                 key = cls = _make_keyed_class()
                 break
         self = super().__new__(cls)
-        record = _Record(id(self) if key is None else key, args, kwargs)
+        record = Record(id(self) if key is None else key, args, kwargs)
         _set_record(self, record)
-        record.settle(_find_owner())
+        record.settle(find_owner())
         return self
 
     def __getattribute__(self, name: str) -> Any:
@@ -128,7 +128,7 @@ class local:
     def __delattr__(self, name: str) -> None:
         values = _values_of(self)
         if name not in values:
-            descriptor = _find_in_class(self, name)
+            descriptor = find_in_class(self, name)
             if not hasattr(type(descriptor), "__delete__"):
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
             descriptor.__delete__(self)
@@ -182,14 +182,14 @@ def _get(of: local, name: str) -> Any:
 
 def _set(of: local, name: str, value: Any) -> None:
     """Set an attribute that the present thread has not set yet."""
-    descriptor = _find_in_class(of, name)
+    descriptor = find_in_class(of, name)
     if hasattr(type(descriptor), "__set__"):
         descriptor.__set__(of, value)
     else:
         _values_of(of)[name] = value
 
 
-def _find_in_class(of: local, name: str) -> Any:
+def find_in_class(of: local, name: str) -> Any:
     """The descriptor, or whatever a class of the local has under that name."""
     if name == "__dict__":
         raise AttributeError(f"{type(of).__name__!r} object attribute '__dict__' is read-only")
@@ -202,12 +202,12 @@ def _find_in_class(of: local, name: str) -> Any:
 def _values_of(of: local) -> dict[str, Any]:
     """The present thread's values of a local; in a new thread, after its `__init__`."""
     record = _get_record(of)
-    owner = _find_owner()
+    owner = find_owner()
     values: dict[str, Any] | None = owner.locals.get(record.key)
     if values is None:
         if record.finished:
             # The garbage collector has begun with it, yet some finaliser uses it once more.
-            record = _Record(record.key, record.args, record.kwargs)
+            record = Record(record.key, record.args, record.kwargs)
             _set_record(of, record)
         values = record.settle(owner)
         cls = type(of)
@@ -220,7 +220,7 @@ def _values_of(of: local) -> dict[str, Any]:
     return values
 
 
-def _find_owner() -> Any:
+def find_owner() -> Any:
     """Whoever has the present home as its `locals`: a task, or this OS thread."""
     current = current_greenlet()
     task: Any = getattr(current, "task", None)

@@ -11,13 +11,16 @@ if __name__ != "greenworld.patches":
     )
 
 from greenworld.patches.apply import Applied, is_monkey_patched, monkey_patch, undo
+from greenworld.patches.left import Left, PatchError
 from greenworld.patches.pristine import original
 from greenworld.patches.table import PATCHES, Patch
 
 __all__ = [
     "PATCHES",
     "Applied",
+    "Left",
     "Patch",
+    "PatchError",
     "is_monkey_patched",
     "monkey_patch",
     "original",

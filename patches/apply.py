@@ -16,13 +16,17 @@ nothing of what a replacement does.
 
 from __future__ import annotations
 
+import gc
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from greenworld.patches.holders import Exchange, Old
 from greenworld.patches.late import LateFinder, is_being_imported
-from greenworld.patches.old_locks import exchange_locks
-from greenworld.patches.rows import find_object, resolve
+from greenworld.patches.left import Left, PatchError
+from greenworld.patches.old_locals import adapt_subclasses, find_locals
+from greenworld.patches.old_locks import find_locks
+from greenworld.patches.rows import MISSING, find_object, resolve
 from greenworld.patches.stale import rebind
 from greenworld.patches.table import (
     GROUPS,
@@ -51,10 +55,14 @@ class Applied(NamedTuple):
     """Modules that will be patched when they are imported."""
     rebound: tuple[str, ...] = ()
     """Names elsewhere that held an original and hold its replacement now: `module.name`."""
-    exchanged_locks: int = 0
-    """How often a lock that was made before was exchanged for a cooperative one."""
-    left_locks: tuple[str, ...] = ()
-    """Locks that stay native, and why: a green thread that waits for one stops all."""
+    exchanged: int = 0
+    """In how many places a lock, a local or a function from before was exchanged."""
+    left: tuple[Left, ...] = ()
+    """What stays native, where, and why: a lock or a function of these stops all who wait."""
+
+
+class _Originals:
+    """The replaced names of a module: its attributes."""
 
 
 class _State:
@@ -63,7 +71,7 @@ class _State:
     def __init__(self) -> None:
         self.groups: set[str] = set()
         self.patches: list[Patch] = []
-        self.originals: dict[str, dict[str, Any]] = {}
+        self.originals: dict[str, _Originals] = {}
         """By module, its replaced top-level names with their originals."""
         self.undo: list[Callable[[], None]] = []
         self.waiting: set[str] = set()
@@ -73,7 +81,7 @@ class _State:
 _state = _State()
 
 
-def monkey_patch(**groups: bool | None) -> Applied:
+def monkey_patch(*, strict: bool = False, **groups: bool | None) -> Applied:
     """Make the standard library cooperative, in place.
 
     `monkey_patch()` patches everything but what is only patched when it is
@@ -84,9 +92,10 @@ def monkey_patch(**groups: bool | None) -> Applied:
     when named, builtins, stdin and fcntl. What is patched already stays as it
     is. Returns what this call did.
 
-    Raises TypeError for an unknown keyword. If anything else goes wrong,
-    nothing is patched. Never switches. Call it early, and while no other
-    thread runs. **Source**: eventlet's `monkey_patch`.
+    Raises TypeError for an unknown keyword, and with `strict` a PatchError if
+    anything would be left native that this call should have exchanged. If
+    anything goes wrong, nothing is patched. Never switches. Call it early, and
+    while no other thread runs. **Source**: eventlet's `monkey_patch`.
     """
     chosen = _choose(groups) - _state.groups
     rows = [patch for name in _ALL if name in chosen for patch in PATCHES if patch.group == name]
@@ -94,11 +103,11 @@ def monkey_patch(**groups: bool | None) -> Applied:
     resolved, settlers, loaded = _resolve_loaded(rows, late, chosen)
     undo: list[Callable[[], None]] = []
     try:
-        rebound = _assign(resolved, settlers, undo)
-        exchanged, left = 0, list[str]()
-        if "thread" in chosen:
-            exchanged, left, restore = exchange_locks()
-            undo.append(restore)
+        olds = _replaced(resolved)
+        rebound = _assign(resolved, settlers, undo, olds)
+        exchange = _exchange(olds, "thread" in chosen, undo) if chosen else Exchange([])
+        if strict and exchange.left:
+            raise PatchError(exchange.left)
     except BaseException:
         _run_backwards(undo)
         raise
@@ -111,8 +120,38 @@ def monkey_patch(**groups: bool | None) -> Applied:
     if _finder.watched:
         _finder.install()
     return Applied(
-        tuple(patches), tuple(sorted(late - loaded)), tuple(rebound), exchanged, tuple(left)
+        tuple(patches),
+        tuple(sorted(late - loaded)),
+        tuple(rebound),
+        exchange.count,
+        tuple(exchange.left),
     )
+
+
+def _replaced(resolved: list[Assignment]) -> list[Old]:
+    """The functions and classes of which copies may be about."""
+    return [
+        Old(each.old, each.new, "name", "it is held where it cannot be replaced")
+        for each in resolved
+        if each.of_module and callable(each.new) and each.old is not MISSING
+    ]
+
+
+def _exchange(olds: list[Old], threads: bool, undo: list[Callable[[], None]]) -> Exchange:
+    """Exchange what was made before the patch; one search for all of it."""
+    # A class stands in its subclasses' tuples of bases, which are none of our business.
+    found = [each for each in olds if not isinstance(each.value, type)]
+    if threads:
+        objects = gc.get_objects()
+        found += find_locks(objects)
+        found += find_locals(objects)
+        del objects
+    exchange = Exchange(found)
+    undo.append(exchange.restore)
+    exchange.run()
+    if threads:
+        undo.append(adapt_subclasses(exchange.left))
+    return exchange
 
 
 _ALL = (*GROUPS, *OPTIONAL)
@@ -170,16 +209,16 @@ def _assign(
     resolved: list[Assignment],
     settlers: list[Any],
     undo: list[Callable[[], None]],
+    olds: list[Old],
     within: str | None = None,
 ) -> list[str]:
     """Assign, settle, rebind copies of names; what takes it back is appended to `undo`."""
-    replaced = [(each.old, each.new) for each in resolved if each.of_module and callable(each.new)]
     undo.extend(_remember(each) for each in resolved)
     for each in resolved:
         undo.append(each.apply())
     for settle in settlers:
         undo.append(settle())
-    rebound, restore = rebind(replaced, within)
+    rebound, restore = rebind(olds, within)
     undo.append(restore)
     return rebound
 
@@ -188,7 +227,7 @@ def _remember(assignment: Assignment) -> Callable[[], None]:
     """Keep the original of a module's name for `original`; returns the undo."""
     module, name = assignment.patch.module, assignment.name
     is_first = module not in _state.originals
-    names = _state.originals.setdefault(module, {})
+    names = vars(_state.originals.setdefault(module, _Originals()))
     if assignment.of_module:
         names[name] = assignment.old
 
@@ -228,7 +267,8 @@ def _patch_loaded(name: str) -> None:
     undo: list[Callable[[], None]] = []
     try:
         resolved = resolve(rows)
-        _assign(resolved, [find_object(path) for path in paths], undo, root)
+        settlers = [find_object(path) for path in paths]
+        _assign(resolved, settlers, undo, _replaced(resolved), root)
     except Exception as error:
         _run_backwards(undo)
         _state.waiting.update(family)
@@ -270,4 +310,5 @@ def is_monkey_patched(name_or_module: str | ModuleType) -> bool:
 
 def originals_of(module: str) -> dict[str, Any] | None:
     """The originals of a patched module's replaced names; None if it is not patched."""
-    return _state.originals.get(module)
+    names = _state.originals.get(module)
+    return None if names is None else vars(names)

@@ -41,18 +41,29 @@ class Assignment(NamedTuple):
 
     def apply(self) -> Callable[[], None]:
         """Assign; returns the undo, which leaves alone what others have put there since."""
-        owner, name, old, new = self.owner, self.name, self.old, self.new
-        setattr(owner, name, new)
-
-        def undo() -> None:
-            if vars(owner).get(name, MISSING) is not new:
-                return
-            if old is MISSING:
-                delattr(owner, name)
-            else:
-                setattr(owner, name, old)
-
+        undo = _Unassign(self.owner, self.name, self.old, self.new)
+        setattr(self.owner, self.name, self.new)
         return undo
+
+
+class _Unassign:
+    """Takes one assignment back."""
+
+    __slots__ = ("name", "new", "old", "owner")
+
+    def __init__(self, owner: Any, name: str, old: Any, new: Any) -> None:
+        self.owner = owner
+        self.name = name
+        self.old = old
+        self.new = new
+
+    def __call__(self) -> None:
+        if vars(self.owner).get(self.name, MISSING) is not self.new:
+            return
+        if self.old is MISSING:
+            delattr(self.owner, self.name)
+        else:
+            setattr(self.owner, self.name, self.old)
 
 
 def resolve(patches: Iterable[Patch]) -> list[Assignment]:

@@ -11,8 +11,12 @@ import sys
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from greenworld.patches.writers import AttributeWriter, Restore
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from greenworld.patches.holders import Old
 
 __all__ = ["rebind"]
 
@@ -20,13 +24,13 @@ KEEP_ORIGINALS = ("greenworld.hub", "greenworld.patches")
 
 
 def rebind(
-    replaced: Iterable[tuple[Any, Any]], within: str | None = None
+    replaced: Iterable[Old], within: str | None = None
 ) -> tuple[list[str], Callable[[], None]]:
     """Put the new wherever the old is; returns the names `module.name` and the undo.
 
     `within` is the package to look in; None: look everywhere.
     """
-    new_of = {id(old): (old, new) for old, new in replaced if old is not new}
+    new_of = {id(each.value): each for each in replaced if each.value is not each.new}
     undo: list[Callable[[], None]] = []
     names = []
     if not new_of:
@@ -36,7 +40,7 @@ def rebind(
             continue
         for name, value in list(vars(module).items()):
             if id(value) in new_of:
-                undo.append(_assign(module, name, *new_of[id(value)]))
+                undo.append(_assign(module, name, value, new_of[id(value)].new))
                 names.append(f"{module_name}.{name}")
             elif isinstance(value, FunctionType) and value.__module__ == module_name:
                 if _rebind_defaults(value, new_of, undo):
@@ -60,21 +64,23 @@ def _modules() -> Iterator[tuple[str, ModuleType]]:
             yield name, module
 
 
-def _assign(owner: Any, name: str, old: Any, new: Any) -> Callable[[], None]:
-    setattr(owner, name, new)
-    return lambda: setattr(owner, name, old)
+def _assign(owner: Any, name: str, old: Any, new: Any) -> Restore:
+    write = AttributeWriter(owner, name)
+    write(new)
+    return Restore(write, old)
 
 
 def _rebind_class(
-    path: str, cls: type, new_of: dict[int, tuple[Any, Any]], undo: list[Callable[[], None]]
+    path: str, cls: type, new_of: dict[int, Old], undo: list[Callable[[], None]]
 ) -> list[str]:
     names = []
     for name, value in list(vars(cls).items()):
         if id(value) in new_of:
-            old, new = new_of[id(value)]
+            new = new_of[id(value)].new
             # A C function is no method, a Python function would become one.
-            plain = staticmethod(new) if isinstance(new, FunctionType) else new
-            undo.append(_assign(cls, name, old, plain))
+            is_method = not isinstance(new, FunctionType) or isinstance(value, FunctionType)
+            plain = new if is_method else staticmethod(new)
+            undo.append(_assign(cls, name, value, plain))
             names.append(f"{path}.{name}")
         elif isinstance(value, FunctionType) and _rebind_defaults(value, new_of, undo):
             names.append(f"{path}.{name}()")
@@ -82,18 +88,18 @@ def _rebind_class(
 
 
 def _rebind_defaults(
-    function: FunctionType, new_of: dict[int, tuple[Any, Any]], undo: list[Callable[[], None]]
+    function: FunctionType, new_of: dict[int, Old], undo: list[Callable[[], None]]
 ) -> bool:
     """Rebind default arguments; whether there were any to rebind."""
     before = len(undo)
     defaults = function.__defaults__
     if defaults and any(id(value) in new_of for value in defaults):
-        fresh = tuple(new_of[id(value)][1] if id(value) in new_of else value for value in defaults)
+        fresh = tuple(new_of[id(value)].new if id(value) in new_of else value for value in defaults)
         undo.append(_assign(function, "__defaults__", defaults, fresh))
     keywords = function.__kwdefaults__
     if keywords and any(id(value) in new_of for value in keywords.values()):
         changed = {
-            name: new_of[id(value)][1] if id(value) in new_of else value
+            name: new_of[id(value)].new if id(value) in new_of else value
             for name, value in keywords.items()
         }
         undo.append(_assign(function, "__kwdefaults__", keywords, changed))

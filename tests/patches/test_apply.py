@@ -97,7 +97,7 @@ owners = [select, selectors, selectors.SelectSelector, selectors.PollSelector, s
           socket.socket, ssl.SSLSocket, time]
 from greenworld.patches import is_monkey_patched, monkey_patch, undo
 before = [dict(vars(owner)) for owner in owners]
-original = [early]  # where it is not found
+original = (early,)  # where it is not found
 for _ in range(2):
     monkey_patch()
     assert early is time.sleep is not original[0]

@@ -15,7 +15,7 @@ def test_copies_are_pristine_and_private(program: Run) -> None:
     out = program(
         """
 import socket, threading, time, queue, select, sys
-plain = [time.sleep, threading.get_ident, select.select]
+plain = (time.sleep, threading.get_ident, select.select)
 from greenworld.patches import monkey_patch, original
 monkey_patch()
 assert original("time").sleep is plain[0] is not time.sleep

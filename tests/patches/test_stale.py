@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from operator import itemgetter
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from greenworld.patches.holders import Old
 from greenworld.patches.stale import rebind
 
 SOURCE = """
@@ -27,8 +29,7 @@ number = 3
 """
 
 
-def old() -> str:
-    return "old"
+old: Any = itemgetter("old")  # as C functions do, it becomes no method
 
 
 def new() -> str:
@@ -48,7 +49,7 @@ def module() -> Iterator[Any]:
 
 def test_globals_classes_and_defaults(module: Any) -> None:
     mine = old
-    names, restore = rebind([(mine, new)])
+    names, restore = rebind([Old(mine, new, "name")])
     try:
         assert module.copied is module.old is new
         assert module.with_defaults() == (new, new, 3)
@@ -75,12 +76,12 @@ def test_ours_keep_the_originals(module: Any, name: str, monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.delitem(sys.modules, module.__name__)
     monkeypatch.setitem(sys.modules, "module_with_copies", ModuleType("other"))
-    names, restore = rebind([(old, new)])
+    names, restore = rebind([Old(old, new, "name")])
     restore()
     assert not [each for each in names if each.startswith("greenworld")]
 
 
 def test_nothing_to_rebind() -> None:
-    names, restore = rebind([(object(), object())])
+    names, restore = rebind([Old(object(), object(), "name")])
     restore()
     assert names == []
