@@ -88,3 +88,38 @@ def start() -> Iterator[Started]:
     yield started
     for thread in started.threads:
         assert thread.join(LIMIT), f"{thread.name} hangs"
+
+
+BESIDE_LOOPS = """
+import greenworld
+greenworld.monkey_patch()
+import asyncio, contextlib, os, signal, socket, sys, threading, time
+LIMIT = 20
+native_sleep = greenworld.original("time").sleep
+native_lock = greenworld.original("_thread").allocate_lock
+start_native = greenworld.original("_thread").start_new_thread
+
+def no_loop():
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio._get_running_loop() is None and not any(sys.get_asyncgen_hooks())
+    return False
+
+def in_threads(*functions):
+    threads = [threading.Thread(target=function) for function in functions]
+    for thread in threads: thread.start()
+    for thread in threads:
+        thread.join(LIMIT)
+        assert not thread.is_alive(), "hangs"
+"""
+
+
+@pytest.fixture
+def beside_loops(program: Callable[..., str]) -> Callable[..., str]:
+    """What a patched program prints that may use asyncio and the names above."""
+
+    def run(code: str, *arguments: str) -> str:
+        return program(BESIDE_LOOPS + code, *arguments)
+
+    return run
