@@ -233,8 +233,10 @@ class ThreadHandle:
         return running is not None and (not running.locked() or self._process != os.getpid())
 
     def _set_done(self) -> None:
+        if self._running is None:
+            raise RuntimeError("thread not started")
         unfinished.discard(self)
-        if self._running is not None and self._running.locked():
+        if self._running.locked():
             self._running.release()
 
     def join(self, timeout: float | None = None, /) -> None:

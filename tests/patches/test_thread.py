@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
+from greenworld.patches.thread import ThreadHandle
+
 Run = Callable[..., str]
 
 PATCH = "from greenworld.patches import monkey_patch; monkey_patch()\n"
@@ -419,3 +423,12 @@ while _thread._count() != before:
 """
     )
     assert out == "2\n1\n"
+
+
+def test_the_handle_of_a_thread_that_has_not_started() -> None:
+    handle = ThreadHandle()
+    assert not handle.is_done()
+    with pytest.raises(RuntimeError, match="thread not started"):
+        handle.join()
+    with pytest.raises(RuntimeError, match="thread not started"):
+        handle._set_done()
