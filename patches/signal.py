@@ -89,7 +89,8 @@ class _Handler:
                 _wake_all(_pausing)
         elif not self.pending:
             self.pending = True
-            hub.ready.append(_Delivery(hub, self, number))
+            # Ahead of all others, as natively main is soon interrupted.
+            hub.ready.appendleft(_Delivery(hub, self, number))
             if hub.polling:
                 hub.interrupt()
 
