@@ -42,19 +42,19 @@ class Exchange:
     """A request that is being answered. Used by one green thread."""
 
     __slots__ = (
-        "_block",
         "_chunked",
-        "_connection",
-        "_environ",
-        "_head",
         "_left",
-        "_line",
         "_plain",
-        "_sent",
         "_started",
         "_to_the_end",
+        "block",
         "body",
         "close",
+        "connection",
+        "environ",
+        "head",
+        "line",
+        "sent",
     )
 
     def __init__(
@@ -67,18 +67,20 @@ class Exchange:
         close: bool,
         plain: bool,
     ) -> None:
-        self._connection = connection
-        self._line = line
-        self._block = block
-        self._environ = environ
+        self.connection = connection
+        self.line = line
+        self.block = block
+        self.environ = environ
         self.body = body
         self._plain = plain  # see StartLine.plain and HeaderBlock.plain; and nothing is sent yet
-        self._head: ResponseHead | None = None
+        self.head: ResponseHead | None = None
+        """The head of the answer, as soon as there is one."""
         self._started = False  # the head is on its way
         self._chunked = False
         self._to_the_end = False  # only the end of the connection ends the body
         self._left = -1  # bytes that the Content-Length still promises, -1 for no promise
-        self._sent = 0  # bytes of body, without their chunk framing
+        self.sent = 0
+        """Bytes of body, without their chunk framing."""
         self.close = close
         """Whether the connection ends with this answer."""
 
@@ -94,9 +96,9 @@ class Exchange:
                     raise exc_info[1].with_traceback(exc_info[2])
             finally:
                 exc_info = None  # the traceback refers to this frame
-        elif self._head is not None:
+        elif self.head is not None:
             raise AssertionError("start_response() was called before, and without exc_info")
-        self._head = response_head(status, headers)
+        self.head = response_head(status, headers)
         return self.write
 
     def write(self, data: bytes) -> None:
@@ -111,7 +113,7 @@ class Exchange:
     def run(self, application: Application) -> None:
         """Call the application and send its answer. **Blocks.** Errors end up as answers."""
         try:
-            result = application(self._environ, self.start_response)
+            result = application(self.environ, self.start_response)
             kind = type(result)
             if kind is list or kind is tuple:
                 self._send_all(result)  # type: ignore[arg-type]
@@ -124,23 +126,18 @@ class Exchange:
         except (GreenletExit, SystemExit, KeyboardInterrupt) as error:
             self._cut()
             if isinstance(error, SystemExit):  # it ends the process: never without a word
-                self._connection.server.errors.exception(
-                    f"greenworld.wsgi: exit, answering {self._line.log_text}", error
+                self.connection.server.errors.exception(
+                    f"greenworld.wsgi: exit, answering {self.line.log_text}", error
                 )
             raise
         except BaseException as error:  # noqa: BLE001 (a time-out is no Exception)
-            self._connection.server.errors.exception(
-                f"greenworld.wsgi: error in the application, answering {self._line.log_text}", error
+            self.connection.server.errors.exception(
+                f"greenworld.wsgi: error in the application, answering {self.line.log_text}", error
             )
             self._fail("500 Internal Server Error", "The server could not answer the request.")
-        log = self._connection.server.access
-        if log is not None:
-            code = self._head.code if self._head is not None else "-"
-            connection = self._connection
-            log.add(
-                f"{connection.host or '-'} - - {connection.server.clock.log_stamp}"
-                f' "{self._line.log_text}" {code} {self._sent}{self._block.log_tail}'
-            )
+        access = self.connection.server.access
+        if access is not None:
+            access.record(self)
 
     def _send_each(self, result: Iterable[bytes]) -> None:
         """Send the blocks of an iterable as they come, and close it."""
@@ -166,16 +163,16 @@ class Exchange:
         if type(body) is not bytes and not isinstance(body, bytes):
             raise TypeError(f"a block of the body must be bytes, not {type(body).__name__}")
         length = len(body)
-        head = self._head
+        head = self.head
         if self._plain and head is not None and head.plain and head.length == length:
-            server = self._connection.server
+            server = self.connection.server
             if length <= _JOIN_UP_TO and not server.stopping:
                 # What _begin would say, without its questions.
                 self._started = True
                 self._left = 0
-                self._sent = length
+                self.sent = length
                 server.clock.tick()
-                self._connection.send(b"%b%b\r\n%b" % (head.lines, server.clock.date_line, body))
+                self.connection.send(b"%b%b\r\n%b" % (head.lines, server.clock.date_line, body))
                 return
         if self._started:  # by write()
             if body:
@@ -183,7 +180,7 @@ class Exchange:
             self._end()
             return
         # RFC 9110, 8.6: to HEAD the length that GET would have, and an empty body says nothing.
-        known = length if length or self._line.method != "HEAD" else -1
+        known = length if length or self.line.method != "HEAD" else -1
         self._send_block(body, self._begin(known, final=True))
         self._end()
 
@@ -194,10 +191,10 @@ class Exchange:
             return False
         fd, position, size = found
         head = self._begin(size, final=True)
-        self._connection.send(head)
+        self.connection.send(head)
         if self._left > 0:
-            sent = self._connection.send_file(fd, position, min(self._left, size))
-            self._sent += sent
+            sent = self.connection.send_file(fd, position, min(self._left, size))
+            self.sent += sent
             self._left -= sent
         self._end()
         return True
@@ -210,28 +207,28 @@ class Exchange:
         `length` is that of the body if it is known, else -1; `final` says that the application
         will not read any more of the request.
         """
-        head = self._head
+        head = self.head
         if head is None:
             raise AssertionError("the application sent a body before it called start_response()")
-        connection = self._connection
+        connection = self.connection
         server = connection.server
-        minor = self._line.minor
+        minor = self.line.minor
         framing = b""
         if head.no_body:
             pass
         elif head.length < 0:
             if length >= 0:
                 framing = b"Content-Length: %d\r\n" % length
-            elif self._line.method == "HEAD":
+            elif self.line.method == "HEAD":
                 pass
             elif minor:
                 framing = b"Transfer-Encoding: chunked\r\n"
                 self._chunked = True
             else:
                 self._to_the_end = self.close = True
-            if self._line.method != "HEAD":
+            if self.line.method != "HEAD":
                 self._left = length
-        elif self._line.method != "HEAD":
+        elif self.line.method != "HEAD":
             self._left = head.length
         body = self.body
         body.answered()
@@ -257,38 +254,38 @@ class Exchange:
 
     def _send_block(self, block: bytes, head: bytes) -> None:
         if self._chunked:
-            self._connection.send(b"%b%x\r\n%b\r\n" % (head, len(block), block))
-            self._sent += len(block)
+            self.connection.send(b"%b%x\r\n%b\r\n" % (head, len(block), block))
+            self.sent += len(block)
             return
-        assert self._head is not None
-        if self._head.no_body or self._line.method == "HEAD":
+        assert self.head is not None
+        if self.head.no_body or self.line.method == "HEAD":
             block = b""
         elif 0 <= self._left < len(block):
-            self._complain(f"the body is longer than its Content-Length ({self._head.length})")
+            self._complain(f"the body is longer than its Content-Length ({self.head.length})")
             block = block[: self._left]
             self.close = True
         if len(block) > _JOIN_UP_TO and head:
-            self._connection.send_pair(head, block)
+            self.connection.send_pair(head, block)
         elif head or block:
-            self._connection.send(head + block)
-        self._sent += len(block)
+            self.connection.send(head + block)
+        self.sent += len(block)
         if self._left > 0:
             self._left -= len(block)
 
     def _end(self) -> None:
         """The application has no more blocks."""
         if not self._started:
-            known = 0 if self._line.method != "HEAD" else -1
-            self._connection.send(self._begin(known, final=True))
+            known = 0 if self.line.method != "HEAD" else -1
+            self.connection.send(self._begin(known, final=True))
         if self._chunked:
             self._chunked = False
             self._left = 0
-            self._connection.send(b"0\r\n\r\n")
+            self.connection.send(b"0\r\n\r\n")
         elif self._left > 0:
-            assert self._head is not None
+            assert self.head is not None
             self._complain(
                 f"the body is {self._left} bytes shorter than its Content-Length"
-                f" ({self._head.length})"
+                f" ({self.head.length})"
             )
             self._cut()
         elif self._to_the_end:
@@ -298,8 +295,8 @@ class Exchange:
     # When it goes wrong
 
     def _complain(self, what: str) -> None:
-        self._connection.server.errors.write(
-            f"greenworld.wsgi: error in the application, answering {self._line.log_text}: {what}"
+        self.connection.server.errors.write(
+            f"greenworld.wsgi: error in the application, answering {self.line.log_text}: {what}"
         )
 
     def _fail(self, status: str, why: str) -> None:
@@ -309,7 +306,7 @@ class Exchange:
             self._cut()
             return
         body = why.encode("ascii") + b"\n"
-        self._head = response_head(
+        self.head = response_head(
             status, [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))]
         )
         try:
@@ -321,4 +318,4 @@ class Exchange:
         """End the connection so that the client sees that the body is not complete."""
         self.close = True
         if self._to_the_end:
-            self._connection.reset()
+            self.connection.reset()

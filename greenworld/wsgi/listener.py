@@ -128,10 +128,14 @@ def _is_stale(path: str) -> bool:
 
 
 class Listener:
-    """A listening socket that a server accepts from. `owner` is closed with it."""
+    """A listening socket that a server accepts from. `owner` is closed with it.
 
-    def __init__(self, server: Server, owner: SocketLike) -> None:
+    `bound_here`: the server bound it, and removes a Unix socket's file when it stops.
+    """
+
+    def __init__(self, server: Server, owner: SocketLike, bound_here: bool) -> None:
         self.server = server
+        self._bound_here = bound_here
         self.application = server.application
         self.limits = server.config.limits
         self._owner = owner
@@ -231,7 +235,7 @@ class Listener:
         self._io.close()
         self._sock.detach()
         self._owner.close()
-        if not self._internet and self.address and self.address[:1] not in ("\0", b"\0"):
+        if self._bound_here and not self._internet and self.address[:1] not in ("\0", b"\0"):
             self._unlink()
 
     def _unlink(self) -> None:

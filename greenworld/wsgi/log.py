@@ -13,9 +13,14 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-__all__ = ["AccessLog", "ErrorLog", "LogStream", "quote"]
+if TYPE_CHECKING:
+    from greenworld.wsgi.connection import Connection
+    from greenworld.wsgi.errors import HttpError
+    from greenworld.wsgi.gateway import Exchange
+
+__all__ = ["AccessLog", "AccessRecorder", "ErrorLog", "LogStream", "quote"]
 
 _UNPRINTABLE = re.compile(r'["\\\x00-\x1f\x7f-\xff]')
 
@@ -63,6 +68,19 @@ class ErrorLog:
         self.write(f"{what}\n{''.join(lines)}".rstrip("\n"))
 
 
+class AccessRecorder(Protocol):
+    """Who is told of every request that has been answered, or given up."""
+
+    def record(self, exchange: Exchange, /) -> None:
+        """The answer has left, as far as it will. In the request's green thread."""
+
+    def record_refusal(self, connection: Connection, error: HttpError, size: int, /) -> None:
+        """What was no request has been answered with `error`, in `size` bytes of body."""
+
+    def flush(self) -> None:
+        """The server stops."""
+
+
 class AccessLog:
     """Gathers access lines and writes them once a turn.
 
@@ -79,6 +97,23 @@ class AccessLog:
         self._soon = soon
         self._pending: list[str] = []
         self._reported = False
+
+    def record(self, exchange: Exchange, /) -> None:
+        """Log a request in the combined format. Does not block."""
+        head = exchange.head
+        connection = exchange.connection
+        self.add(
+            f"{connection.host or '-'} - - {connection.server.clock.log_stamp}"
+            f' "{exchange.line.log_text}" {"-" if head is None else head.code}'
+            f" {exchange.sent}{exchange.block.log_tail}"
+        )
+
+    def record_refusal(self, connection: Connection, error: HttpError, size: int, /) -> None:
+        """Log what was no request. Does not block."""
+        self.add(
+            f"{connection.host or '-'} - - {connection.server.clock.log_stamp}"
+            f' "-" {error.status} {size} "-" "-"\n'
+        )
 
     def add(self, line: str) -> None:
         """Log one line, which ends in a newline. Does not block."""

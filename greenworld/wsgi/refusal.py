@@ -33,10 +33,7 @@ def refuse(connection: Connection, error: HttpError) -> None:
     try:
         connection.send(head + server.clock.date_line + b"\r\n" + body)
         if server.access is not None:
-            server.access.add(
-                f"{connection.host or '-'} - - {server.clock.log_stamp}"
-                f' "-" {error.status} {len(body)} "-" "-"\n'
-            )
+            server.access.record_refusal(connection, error, len(body))
         connection.linger()
     except ClientDisconnected:
         pass  # it did not wait for the answer

@@ -23,7 +23,7 @@ from greenworld.wsgi.connection import Connection
 from greenworld.wsgi.gateway import Application
 from greenworld.wsgi.idle import IdleConnections
 from greenworld.wsgi.listener import Listener, SocketLike, open_all
-from greenworld.wsgi.log import AccessLog, ErrorLog
+from greenworld.wsgi.log import AccessLog, AccessRecorder, ErrorLog
 
 __all__ = ["Server"]
 
@@ -50,7 +50,10 @@ class Server:
         self.clock = Clock()
         self.errors = ErrorLog(self.config.error_log)
         stream = self.config.access_log
-        self.access = AccessLog(stream, self.errors, spawn) if stream is not None else None
+        self.access: AccessRecorder | None = (
+            AccessLog(stream, self.errors, spawn) if stream is not None else None
+        )
+        """Who hears of every answer; may be replaced before the server starts."""
         self.idle = IdleConnections(self.hub, self.clock, self.config)
         self.in_context: Callable[..., Any] = copy_context().run
         self.keeps_alive = self.config.keep_alive > 0
@@ -88,10 +91,11 @@ class Server:
         """
         if self._started:
             raise RuntimeError("this server has been started before: make a new one")
-        if not self._sockets:
+        bind_here = not self._sockets
+        if bind_here:
             self._sockets = open_all(self._bind, self.config.backlog)
         self._started = True
-        self._listeners = [Listener(self, sock) for sock in self._sockets]
+        self._listeners = [Listener(self, sock, bind_here) for sock in self._sockets]
 
     def serve_forever(self) -> None:
         """Start unless that is done, and return when the server has stopped. **Blocks**."""
