@@ -68,7 +68,13 @@ class WakeupReader:
         self.wakeup = wakeup
 
     def wake(self) -> None:
-        """On the hub's greenlet: be ready for the next wake-up."""
+        """On the hub's greenlet: be ready for the next wake-up.
+
+        A program that closes every descriptor it does not know, as before an
+        `exec` in a child, wakes it too: there is no next wake-up.
+        """
+        if self.io.closed:
+            return
         self.wakeup.drain()
         self.io.readable = False
         self.io.watch_read(self)

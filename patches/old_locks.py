@@ -11,8 +11,9 @@ from __future__ import annotations
 import _thread
 from typing import TYPE_CHECKING, Any
 
-from greenworld.hub.lock import Lock, RLock
+from greenworld.hub.lock import Lock
 from greenworld.patches.holders import Old
+from greenworld.patches.rlock import RLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

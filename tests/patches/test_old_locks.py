@@ -11,7 +11,8 @@ def test_locks_from_before_are_exchanged_or_named(program: Run) -> None:
     out = program(
         """
 import logging, queue, threading
-from greenworld.hub.lock import Lock, RLock
+from greenworld.hub.lock import Lock
+from greenworld.patches.rlock import RLock
 
 class Holder:
     def __init__(self):

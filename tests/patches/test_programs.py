@@ -227,3 +227,28 @@ print(subprocess.check_output([sys.executable, "-c", "print(2)"]).strip())
 """
     )
     assert out.splitlines() == ["hello", "b'2'"]
+
+
+def test_a_child_closes_all_descriptors_before_it_execs(program: Run) -> None:
+    out = program(
+        """
+import os, sys, threading, time
+from greenworld.patches import monkey_patch
+monkey_patch()
+def work():
+    time.sleep(0.001)
+    child = os.fork()
+    if child == 0:
+        try:
+            time.sleep(0.001)
+            os.closerange(3, 100)
+            os.execv(sys.executable, [sys.executable, "-c", "print('executed')"])
+        finally:
+            os._exit(1)
+    print(os.waitpid(child, 0)[1])
+thread = threading.Thread(target=work)
+thread.start()
+thread.join(20)
+"""
+    )
+    assert out == "executed\n0\n"
