@@ -79,7 +79,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("library"):
         for name in mark.args:
             if importlib.util.find_spec(name) is None:
-                pytest.skip(f"{MISSING} the library {name}: pip install -e '.[test]'")
+                pytest.skip(f"{MISSING} the library {name}: pip install -e '.[libraries]'")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
