@@ -14,6 +14,11 @@ pytestmark = pytest.mark.slow
 needs = pytest.mark.library
 
 
+@needs("pexpect")
+def test_pexpect(check: Run, tmp_path: Path) -> None:
+    assert check("child_programs", "pexpect", str(tmp_path))["time_out"] == "TIMEOUT"
+
+
 @needs("invoke")
 @pytest.mark.parametrize("name", ["invoke", "invoke-pty"])
 def test_invoke(check: Run, tmp_path: Path, name: str) -> None:

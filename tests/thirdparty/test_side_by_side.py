@@ -13,6 +13,12 @@ pytestmark = pytest.mark.slow
 needs = pytest.mark.library
 
 
+@needs("trio", "anyio")
+def test_trio_and_anyio_called_from_threads(check: Run) -> None:
+    report = check("event_loops")
+    assert report["time_out"] == ["TooSlowError", "TimeoutError", "TimeoutError"]
+
+
 @needs("uvicorn")
 def test_uvicorn_in_a_thread(check: Run) -> None:
     check("web_servers", "uvicorn")
