@@ -56,7 +56,9 @@ __all__ = [
     "read",
     "ready_now",
     "readv",
+    "step_of",
     "wait_for",
+    "would_wait",
     "write",
     "write_some",
     "writev",
@@ -130,7 +132,7 @@ def ready_now(fd: int) -> int:
     return events[0][1] if events else 0
 
 
-def _would_wait(fd: int, wrong: int) -> bool:
+def would_wait(fd: int, wrong: int) -> bool:
     """Whether a call on `fd` that finds nothing to do is to wait for the hub.
 
     Not if the descriptor has the access mode `wrong` for it, nor in an OS
@@ -157,7 +159,7 @@ def wait_for(fd: int, mask: int) -> bool:
     an OS thread without a hub, where the call itself may wait. **Blocks**.
     Raises OSError(EBADF) if the descriptor is closed meanwhile.
     """
-    if not _would_wait(fd, O_WRONLY if mask == READ else O_RDONLY):
+    if not would_wait(fd, O_WRONLY if mask == READ else O_RDONLY):
         return False
     wait_fd(fd, mask, None)
     return True
@@ -259,7 +261,7 @@ def write(fd: int, data: Buffer, /) -> int:
 
 def _write_slowly(fd: int, data: Buffer, done: int) -> int:
     """`write` of what may have to wait, from `done` on."""
-    step = _step(fd)
+    step = step_of(fd)
     if not (step or done):
         return plain_write(fd, data)
     with memoryview(data) as view, view.cast("B") as octets:
@@ -283,7 +285,7 @@ def write_some(fd: int, data: Buffer) -> int:
     the next wait. Raises BlockingIOError on a non-blocking descriptor.
     """
     while True:
-        step = _step(fd)
+        step = step_of(fd)
         if not step:
             return plain_write(fd, data)
         with memoryview(data) as view, view.cast("B") as octets:
@@ -296,7 +298,7 @@ def write_some(fd: int, data: Buffer) -> int:
         wait_for(fd, WRITE)
 
 
-def _step(fd: int) -> int:
+def step_of(fd: int) -> int:
     """How many bytes can be written to `fd` when there is room; 0: the call is made directly."""
     try:
         mode = fstat(fd).st_mode
@@ -304,7 +306,7 @@ def _step(fd: int) -> int:
         return 0  # the call itself says so
     if S_ISREG(mode) or S_ISDIR(mode) or S_ISBLK(mode):
         return 0
-    if not _would_wait(fd, O_RDONLY):
+    if not would_wait(fd, O_RDONLY):
         return 0
     if S_ISCHR(mode):
         return TERMINAL_STEP if isatty(fd) else 0
@@ -352,7 +354,7 @@ def writev(fd: int, buffers: Sequence[Buffer], /) -> int:
             done = 0
         if done == sum(memoryview(each).nbytes for each in buffers):
             return done
-    if not (done or _step(fd)):
+    if not (done or step_of(fd)):
         number: int = plain_writev(fd, buffers)
         return number
     return _write_slowly(fd, b"".join(buffers), done)

@@ -89,6 +89,7 @@ LATE = (
 
 SETTLERS = {
     "signal": "greenworld.patches.signal:settle",
+    "stdin": "greenworld.patches.stdin:settle",
     "thread": "greenworld.patches.thread:settle",
     "asyncio": "greenworld.patches.asyncio:settle",
 }
@@ -158,6 +159,11 @@ PATCHES: tuple[Patch, ...] = (
     *_renamed("os", "os", "descriptors", "eventfd_read eventfd_write close closerange dup2"),
     *_renamed("os", "os", "fileio", "fdopen"),
     *_renamed("os", "os", "transfers", "sendfile splice"),
+    *_renamed("builtins", "builtins", "fileio", "open=open_file"),
+    *_renamed("builtins", "io", "fileio", "open=open_file"),
+    *_renamed("builtins", "os", "fileio", "open=open_descriptor"),
+    *_renamed("stdin", "builtins", "stdin", "input"),
+    *_renamed("fcntl", "fcntl", "fcntl", "flock lockf fcntl"),
     *_renamed("os", "os", "children", "waitpid wait wait3 wait4 waitid system"),
     *_renamed("subprocess", "subprocess", "subprocess", "io=pipes_io"),
     *_renamed("subprocess", "subprocess", "subprocess", "_PopenSelector=PopenSelector"),
