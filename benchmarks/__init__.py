@@ -1,6 +1,6 @@
 """Benchmarks: greenworld beside its peers, measured in one run.
 
-`python -m benchmarks.primitives`, `python -m benchmarks.http` and
+`python -m benchmarks.primitives`, `python -m benchmarks.http`, `python -m benchmarks.stdlib` and
 `python -m benchmarks.import_time`; `docs/benchmarks.md` says what each row is.
 
 Rules:

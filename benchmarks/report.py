@@ -23,6 +23,11 @@ def paired_ratio(
     return median(mine / its if larger_is_better else its / mine for mine, its in pairs)
 
 
+def paired_difference(baseline: Sequence[float], other: Sequence[float]) -> float:
+    """How much more the other takes: the median of the turns' differences."""
+    return median(its - mine for mine, its in zip(baseline, other, strict=True))
+
+
 def ratios_to(
     baseline: str, samples: Mapping[str, Sequence[float]], larger_is_better: bool = False
 ) -> dict[str, float]:
