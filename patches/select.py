@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 from typing import Any as _Any
 
 from greenworld.hub.current import current_waiter as _current_waiter
+from greenworld.hub.flow import current_greenlet as _current_greenlet
 from greenworld.hub.poller import READ as _READ
 from greenworld.hub.poller import WRITE as _WRITE
 from greenworld.hub.poller import EpollPoller as _EpollPoller
+from greenworld.hub.task import HubTask as _HubTask
 from greenworld.hub.task import Task as _Task
 from greenworld.patches.epoll import epoll as _epoll
 from greenworld.patches.epoll import kqueue as _kqueue
@@ -130,7 +132,25 @@ def _enter(
 
 
 def _number(fd: _Any) -> int:
-    return fd if isinstance(fd, int) else fd.fileno()
+    if isinstance(fd, int):
+        return fd
+    try:
+        number = fd.fileno()
+    except AttributeError:
+        raise TypeError("argument must be an int, or have a fileno() method") from None
+    if not isinstance(number, int):
+        raise TypeError("fileno() returned a non-integer")
+    return number
+
+
+def _give_way() -> None:
+    """With an answer that need not be waited for: who asks in a loop must not starve the rest.
+
+    Makes no hub and does nothing in its callbacks. **Blocks** briefly.
+    """
+    task = getattr(_current_greenlet(), "task", None)
+    if isinstance(task, _Task) and not isinstance(task, _HubTask):
+        task.give_way()
 
 
 def select(  # type: ignore[no-redef]
@@ -145,8 +165,8 @@ def select(  # type: ignore[no-redef]
     Raises what the original raises, and OSError(EBADF) if a descriptor is
     closed meanwhile. **Source**: `select.select`.
     """
-    waiter = _current_waiter()
-    if not isinstance(waiter, _Task) or (timeout is not None and not timeout > 0):
+    if timeout is not None and not timeout > 0:
+        _give_way()
         return _plain_select(rlist, wlist, xlist, timeout)
     lists: _Any = [
         each if isinstance(each, (list, tuple)) else list(each) for each in (rlist, wlist, xlist)
@@ -154,7 +174,12 @@ def select(  # type: ignore[no-redef]
     deadline = None if timeout is None else _monotonic() + timeout
     ready = _plain_select(*lists, 0)
     if any(ready):
+        _give_way()
         return ready
+    # A hub that is made here must not get a number that the caller has closed and asks about.
+    waiter = _current_waiter()
+    if not isinstance(waiter, _Task):
+        return _plain_select(*lists, timeout)
     numbers = [[_number(fd) for fd in each] for each in lists]
     masks: dict[int, int] = {}
     for fds, bit in zip(numbers, (_READ, _WRITE, _OTHER), strict=True):
@@ -228,21 +253,32 @@ class _Poll:
         """
         if self._is_polling:
             raise RuntimeError("concurrent poll() invocation")
-        waiter = _current_waiter()
         forever = timeout is None or timeout < 0
-        brief = timeout is not None and not (forever or 0 < timeout <= _LONGEST_POLL)
-        if brief or not isinstance(waiter, _Task):
-            ready: list[tuple[int, int]] = self._plain.poll(timeout)
+        ready: list[tuple[int, int]]
+        if timeout is not None and not (forever or 0 < timeout <= _LONGEST_POLL):
+            _give_way()
+            ready = self._plain.poll(timeout)
             return ready
         deadline = None
         if timeout is not None and not forever:
             deadline = _monotonic() + timeout / 1000
         self._is_polling = True
         try:
-            ask = _partial(self._plain.poll, 0)
-            return ask() or _ask_until(waiter, "poll", dict(self._masks), ask, deadline) or []
+            ready = self._plain.poll(0)
+            if not ready:
+                return self._wait(timeout, deadline)
         finally:
             self._is_polling = False
+        _give_way()
+        return ready
+
+    def _wait(self, timeout: float | None, deadline: float | None) -> list[tuple[int, int]]:
+        waiter = _current_waiter()
+        if not isinstance(waiter, _Task):
+            ready: list[tuple[int, int]] = self._plain.poll(timeout)
+            return ready
+        ask = _partial(self._plain.poll, 0)
+        return _ask_until(waiter, "poll", dict(self._masks), ask, deadline) or []
 
 
 poll = _Poll  # type: ignore[misc,assignment]

@@ -21,6 +21,7 @@ from greenworld.hub.poller import WRITE as _WRITE
 from greenworld.hub.readiness import wait_fd as _wait_fd
 from greenworld.hub.task import Task as _Task
 from greenworld.patches import select as _select
+from greenworld.patches.select import _give_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,10 +36,16 @@ def _cooperative(
 
     def select(self: _Any, timeout: float | None = None) -> list[_Any]:
         """The ready keys, waiting up to `timeout` seconds for one. **Blocks** meanwhile."""
+        if timeout is not None and timeout <= 0:
+            _give_way()
+            return plain(self, timeout)
         waiter = _current_waiter()
         if not isinstance(waiter, _Task):
             return plain(self, timeout)
         ready = plain(self, 0)
+        if ready:
+            _give_way()
+            return ready
         deadline = None if timeout is None else _monotonic() + timeout
         while not ready:
             if deadline is not None and deadline <= _monotonic():

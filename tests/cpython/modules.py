@@ -45,8 +45,11 @@ WHOLE = (
 ).split()
 
 QUICK = (
-    "test_thread test_threading_local test_queue test_sched test_context test_select test_poll "
-    "test_epoll test_selectors test_timeout test_threadedtempfile test_fork1 test_wait3 test_wait4 "
-    "test_time test_popen test_httplib test_urllib2_localnet test_ftplib test_poplib "
-    "test_imaplib test_xmlrpc test_wsgiref test_socketserver"
+    "test_thread test_threading test_threading_local test_threadsignals test_queue test_sched "
+    "test_context test_importlib.test_locks test_select test_selectors test_poll test_epoll "
+    "test_timeout test_os test_popen test_fork1 test_wait3 test_wait4 test_time "
+    "test_socketserver test_httplib test_httpservers test_urllib2_localnet test_ftplib test_poplib "
+    "test_wsgiref test_asyncio.test_base_events test_asyncio.test_streams "
+    "test_asyncio.test_unix_events test_concurrent_futures.test_thread_pool"
 ).split()
+"""What takes little time and no more than the loopback interface."""

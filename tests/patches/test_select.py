@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from greenworld.hub import sleep
-from greenworld.patches import select, socket
+from greenworld.patches import select, selectors, socket
 
 
 @pytest.fixture
@@ -351,3 +351,64 @@ def test_in_a_native_thread(pipe: Any) -> None:
     os.write(writing, b"x")
     thread.join(20)
     assert got == [([reading], [], []), [(reading, select.POLLIN)]]
+
+
+def test_who_asks_in_a_loop_starves_nobody(pipe: Any, start: Any) -> None:
+    """Each way of asking finds something at once, or does not wait."""
+    reader, writer = pipe
+    poll = select.poll()
+    poll.register(writer, select.POLLOUT)
+    ways: list[Any] = [
+        lambda: select.select([], [writer], []),
+        lambda: select.select([], [writer], [], 5),
+        lambda: select.select([reader], [], [], 0),
+        poll.poll,
+        lambda: poll.poll(0),
+    ]
+    with selectors.DefaultSelector() as selector:
+        selector.register(writer, selectors.EVENT_WRITE)
+        ways += [selector.select, lambda: selector.select(0)]
+        for ask in ways:
+            done: list[bool] = []
+            start(done.append, True)
+            while not done:
+                ask()
+
+
+def test_objects_without_a_number(pipe: Any) -> None:
+    class Odd:
+        def fileno(self) -> Any:
+            return "number"
+
+    poll = select.poll()
+    for wrong in (object(), poll, Odd()):
+        with pytest.raises(TypeError):
+            poll.register(wrong, 0)  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            poll.unregister(wrong)  # type: ignore[arg-type]
+
+
+def test_no_hub_is_made_to_ask_about_a_closed_number(program: Any) -> None:
+    """Its descriptors would take the number."""
+    assert (
+        program(
+            """
+        import os
+        from greenworld.hub.current import has_hub
+        from greenworld.patches import select
+        reader, writer = os.pipe()
+        os.close(reader)
+        os.close(writer)
+        poll = select.poll()
+        poll.register(reader)
+        assert poll.poll() == [(reader, select.POLLNVAL)]
+        for timeout in (0, None):
+            try:
+                select.select([reader], [], [], timeout)
+            except OSError as error:
+                print(error.errno)
+        print(has_hub())
+        """
+        )
+        == "9\n9\nFalse\n"
+    )
