@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import socket as _stdlib
 from socket import *  # noqa: F403 - the counterpart offers what the original offers
-from types import FunctionType as _FunctionType
 from typing import Any as _Any
 
 from greenworld.patches import resolver as _resolver
 from greenworld.patches import socket_life as _life
 from greenworld.patches import socket_read as _read
 from greenworld.patches import socket_write as _write
+from greenworld.patches.explicit import counterparts as _counterparts
 
 __all__ = list(_stdlib.__all__)
 
@@ -66,25 +66,6 @@ class socket(_stdlib.socket):  # type: ignore[no-redef]
         sendmsg = _write.sendmsg
 
 
-def _counterparts() -> dict[str, _Any]:
-    """The original's names that this file does not define, its functions on our names."""
-    ours = globals()
-    found: dict[str, _Any] = {}
-    for name, value in vars(_stdlib).items():
-        if name.startswith("__") or name in _OWN:
-            continue
-        if isinstance(value, _FunctionType) and value.__module__ == _stdlib.__name__:
-            function = _FunctionType(
-                value.__code__, ours, value.__name__, value.__defaults__, value.__closure__
-            )
-            function.__kwdefaults__ = value.__kwdefaults__
-            function.__doc__ = value.__doc__
-            function.__annotations__ = value.__annotations__
-            value = function
-        found[name] = value
-    return found
-
-
 _OWN = ("socket", "_accept", "_read", "_write", "_life", "_resolver")
-globals().update(_counterparts())
+globals().update(_counterparts(_stdlib, globals(), _OWN))
 globals().update({name: getattr(_resolver, name) for name in _resolver.REPLACED})
