@@ -121,6 +121,7 @@ class Keeping:
         if hub.credit > 1 and not hub.ready:
             hub.credit -= 1
             return
+        _Slot.waits += 1
         state = put_away()
         try:
             super().give_way()  # type: ignore[misc]

@@ -13,6 +13,7 @@ descriptor that the program has asked for.
 from __future__ import annotations
 
 import os
+from errno import EBADF
 from os import close, read, write
 from signal import set_wakeup_fd
 
@@ -45,7 +46,8 @@ class SignalTap:
             if self.warns:
                 report_error("writing to a full signal wakeup fd", error)
         except OSError as error:
-            report_error("writing to the signal wakeup fd", error)
+            if error.errno != EBADF:  # else closed since the signal came: nobody wants to know
+                report_error("writing to the signal wakeup fd", error)
 
 
 tap = SignalTap()

@@ -132,7 +132,10 @@ class epoll(KernelQueue, metaclass=KernelQueueType):
         plain = self._plain
         forever = timeout is None or timeout < 0
         brief = timeout is not None and not (forever or 0 < timeout <= LONGEST_EPOLL)
-        if brief or not isinstance(current_waiter(), Task):
+        waiter = current_waiter()
+        if brief or not isinstance(waiter, Task):
+            if timeout == 0 and isinstance(waiter, Task):
+                waiter.give_way()  # to whom the caller may be waiting for, in a loop
             events: list[tuple[int, int]] = plain.poll(timeout, maxevents)
             return events
         return self._ask(lambda: plain.poll(0, maxevents), None if forever else timeout)

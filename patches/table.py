@@ -84,6 +84,7 @@ OPTIONAL = ("builtins", "stdin", "fcntl")
 LATE = (
     *("ssl", "_ssl", "subprocess", "_posixsubprocess", "multiprocessing", "_multiprocessing"),
     *("asyncio", "_asyncio", "concurrent", "psycopg", "psycopg_c", "psycopg_binary", "psycopg2"),
+    *("anyio", "trio"),
 )
 """Modules, with all that is in them, whose rows wait until the program imports them."""
 
@@ -100,6 +101,7 @@ That of a group named like a late module waits for this module.
 
 LATE_SETTLERS: dict[str, tuple[str, str]] = {
     "_frozen_importlib": ("thread", "greenworld.patches.importing:settle"),
+    "trio._core._thread_cache": ("asyncio", "greenworld.patches.executors:settle_trio"),
     "multiprocessing.synchronize": ("multiprocessing", "greenworld.patches.multiprocessing:settle"),
 }
 """What has to be done when a module is imported: by its name, the group and the function."""
@@ -182,4 +184,8 @@ PATCHES: tuple[Patch, ...] = (
     *_renamed("asyncio", "asyncio.base_events", "asyncio", "_run_once=run_once", "BaseEventLoop."),
     *_policies("BaseDefaultEventLoopPolicy", until="3.13"),
     *_policies("_BaseDefaultEventLoopPolicy", since="3.14"),
+    # What anyio gives to threads, because it blocks.
+    *_renamed(
+        "asyncio", "anyio._backends._asyncio", "executors", "start=start_natively", "WorkerThread."
+    ),
 )
