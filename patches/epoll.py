@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from greenworld.hub.current import current_waiter
 from greenworld.hub.poller import READ
 from greenworld.hub.readiness import close_fd, wait_fd
-from greenworld.hub.task import Task
+from greenworld.hub.task import HubTask, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,7 +134,7 @@ class epoll(KernelQueue, metaclass=KernelQueueType):
         brief = timeout is not None and not (forever or 0 < timeout <= LONGEST_EPOLL)
         waiter = current_waiter()
         if brief or not isinstance(waiter, Task):
-            if timeout == 0 and isinstance(waiter, Task):
+            if timeout == 0 and isinstance(waiter, Task) and not isinstance(waiter, HubTask):
                 waiter.give_way()  # to whom the caller may be waiting for, in a loop
             events: list[tuple[int, int]] = plain.poll(timeout, maxevents)
             return events
