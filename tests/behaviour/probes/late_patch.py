@@ -118,8 +118,9 @@ def test_plain_lock_contended() -> None:
 
 def test_lock_that_cannot_be_swapped_is_listed() -> None:
     """A lock that is held when the patch comes is named with its holder, never passed over."""
-    left = applied.left_locks
-    assert any("Owner" in line and "held" in line for line in left), left
+    left = [each for each in applied.left if "Owner.held" in each.holder]
+    assert [each.kind for each in left] == ["Lock"], applied.left
+    assert "held" in left[0].why
 
 
 def test_condition_event_and_queue_made_before() -> None:
