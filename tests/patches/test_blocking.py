@@ -15,7 +15,7 @@ import pytest
 
 from greenworld.hub import sleep
 from greenworld.patches import blocking, socket
-from greenworld.patches.channel import DONTWAIT, channels
+from greenworld.patches.channel import DONTWAIT, channels, open_channel
 
 pytestmark = pytest.mark.skipif(
     not DONTWAIT, reason="this system has no flag that keeps one call from waiting"
@@ -94,7 +94,7 @@ def test_a_child_process_can_wait_on_the_same_socket(start: Any) -> None:
         sleep(0)
         child = subprocess.Popen(
             [sys.executable, "-c", "import os; print('up', flush=True); print(os.read(0, 100))"],
-            stdin=left,
+            stdin=left.fileno(),
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -200,7 +200,7 @@ def test_a_stolen_connection_is_no_trouble(start: Any, monkeypatch: Any) -> None
 def test_what_was_accepted_too_late_ends_with_the_listener(start: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.set_inheritable(True)
-        acceptance = blocking._Acceptance(listener, blocking.open_channel(listener))
+        acceptance = blocking._Acceptance(listener, open_channel(listener))
         acceptance._abandoned = True
         with connect_to(listener) as client:
             acceptance._accept()

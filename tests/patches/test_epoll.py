@@ -137,7 +137,7 @@ def test_makes(epoll: Any, pipe: Any) -> None:
     with pytest.raises(ValueError, match="sizehint"):
         select.epoll(0)
     with pytest.raises(TypeError):
-        select.epoll("x")
+        select.epoll("x")  # type: ignore[call-overload]
     copy = select.epoll.fromfd(os.dup(epoll.fileno()))
     with copy:
         os.write(pipe[1], b"x")

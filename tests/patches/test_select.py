@@ -178,9 +178,12 @@ def test_what_is_there_does_not_keep_who_waits_for_more_awake(
     right.sendall(b"ordinary")
     assert select.select([left], [], [], 20)[0]
     asked = []
-    monkeypatch.setattr(
-        select, "_plain_select", lambda *args: asked.append(args) or stdlib_select.select(*args)
-    )
+
+    def ask(*args: Any) -> Any:
+        asked.append(args)
+        return stdlib_select.select(*args)
+
+    monkeypatch.setattr(select, "_plain_select", ask)
     assert select.select([], [], [left, *pipe], 0.2) == ([], [], [])
     assert len(asked) < 20
 
@@ -198,7 +201,7 @@ def test_one_descriptor_many_times(pipe: Any, start: Any) -> None:
 def test_iterators_and_objects(pipe: Any, start: Any) -> None:
     class Reader:
         def fileno(self) -> int:
-            return reading
+            return int(reading)
 
     reading, writing = pipe
     reader = Reader()

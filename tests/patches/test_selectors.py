@@ -83,7 +83,7 @@ def test_several_selectors_wait_at_once(pipe: Any, start: Any) -> None:
 def test_the_original_wakes_nobody_of_ours() -> None:
     with stdlib_selectors.DefaultSelector() as selector:
         assert not isinstance(selector, selectors.DefaultSelector)
-    assert select.select is not stdlib_selectors.select.select  # type: ignore[attr-defined]
+    assert select.select is not stdlib_selectors.select.select
 
 
 PATCHED = """
