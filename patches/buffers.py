@@ -18,6 +18,7 @@
 from __future__ import annotations
 
 import io
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from greenworld.hub.lock import RLock
@@ -118,19 +119,49 @@ def _guarded(base: type, names: str) -> Callable[[type], type]:
     return decorate
 
 
-@_guarded(io.BufferedReader, "close detach flush seek tell truncate")
+@_guarded(io.BufferedReader, "flush seek tell truncate")
 class BufferedReader(io.BufferedReader):
-    """**Source**: `io.BufferedReader`, for a raw file that cannot seek."""
+    """**Source**: `io.BufferedReader`, for a raw file that cannot seek.
+
+    What it has read stands in `_lines` (whole lines, made when the first of
+    them is asked for) and behind them in `_kept`. Taking a line is one atomic
+    step, without the lock.
+    """
 
     def __init__(self, raw: Any, buffer_size: int = io.DEFAULT_BUFFER_SIZE) -> None:
         self._lock = RLock()
         self._size = buffer_size
         self._kept = bytearray()
+        self._lines: deque[bytes] = deque()
         super().__init__(raw, buffer_size)
 
     def _check(self) -> None:
         if self.closed:
             raise ValueError("I/O operation on closed file")
+
+    def close(self) -> None:
+        """Close it, and the raw file. **Blocks** while another reads."""
+        with self._lock:
+            super().close()
+            self._lines.clear()
+
+    def detach(self) -> Any:
+        """Part from the raw file and return it. **Blocks** while another reads."""
+        with self._lock:
+            raw = super().detach()
+            self._lines.clear()
+            return raw
+
+    def _join(self) -> bytearray:
+        """All that is kept, in one piece."""
+        lines: list[bytes] = []
+        try:
+            while True:
+                lines.append(self._lines.popleft())
+        except IndexError:
+            if lines:
+                self._kept[:0] = b"".join(lines)
+        return self._kept
 
     def _take(self, size: int) -> bytes:
         """The first `size` bytes kept."""
@@ -161,7 +192,7 @@ class BufferedReader(io.BufferedReader):
             raise ValueError("read length must be non-negative or -1")
         with self._lock:
             self._check()
-            kept = self._kept
+            kept = self._join()
             data: bytes | None = b" "
             while data and (size < 0 or len(kept) < size):
                 data = self._fill(CHUNK if size < 0 else max(self._size, min(size, CHUNK)))
@@ -175,7 +206,7 @@ class BufferedReader(io.BufferedReader):
             self._check()
             if size < 0:
                 size = self._size
-            if not self._kept and size:
+            if not self._join() and size:
                 return self.raw.read(size) or b""
             return self._take(size)
 
@@ -183,7 +214,7 @@ class BufferedReader(io.BufferedReader):
         """What is there, without taking it. **Blocks** only while nothing is."""
         with self._lock:
             self._check()
-            if not self._kept:
+            if not self._join():
                 self._fill(self._size)
             return bytes(self._kept)
 
@@ -206,16 +237,39 @@ class BufferedReader(io.BufferedReader):
     def readline(self, size: int | None = -1, /) -> bytes:
         """Read to the end of the line, but at most `size` bytes, if not negative. **Blocks**."""
         limit = -1 if size is None else size
+        if limit < 0:
+            try:
+                return self._lines.popleft()
+            except IndexError:
+                return self._next_line()
+        with self._lock:
+            self._check()
+            kept = self._join()
+            seen = 0
+            while True:
+                end = kept.find(b"\n", seen, limit) + 1
+                if end:
+                    return self._take(end)
+                seen = len(kept)
+                if seen >= limit or not self._fill(self._size):
+                    return self._take(limit)
+
+    def _next_line(self) -> bytes:
+        """Read until there is a whole line, and take it; what is left at the end."""
         with self._lock:
             self._check()
             kept = self._kept
             seen = 0
             while True:
-                end = kept.find(b"\n", seen) + 1
-                if limit >= 0 and (not end or end > limit) and len(kept) >= limit:
-                    return self._take(limit)
+                try:
+                    return self._lines.popleft()
+                except IndexError:
+                    end = kept.rfind(b"\n", seen) + 1
                 if end:
-                    return self._take(end)
+                    lines = self._take(end).split(b"\n")
+                    lines.pop()
+                    self._lines.extend([line + b"\n" for line in lines])
+                    continue
                 seen = len(kept)
                 if not self._fill(self._size):
                     return self._take(seen)

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 from _socket import MSG_DONTWAIT, getdefaulttimeout
 from _socket import socket as c_socket
 from errno import EOPNOTSUPP
@@ -247,16 +248,21 @@ def write(fd: int, data: Buffer, /) -> int:
     """
     if fd.__class__ is not int:
         fd = index(fd)
-    if NOWAIT and data.__class__ is bytes and ready_now(fd) == POLLOUT:
-        # The writing end of a pipe, as a rule.
-        try:
-            count: int = pwritev(fd, (data,), HERE, NOWAIT)
-        except OSError:
-            count = 0  # no room after all, or not with this flag, or an error to be met again
-        if count == len(data):
-            return count
-        return _write_slowly(fd, data, count)
-    return _write_slowly(fd, data, 0)
+    count = 0
+    if data.__class__ is bytes:
+        size = len(data)  # type: ignore[arg-type]
+        state = ready_now(fd)
+        if state == POLLOUT and NOWAIT:
+            # The writing end of a pipe, as a rule.
+            try:
+                count = pwritev(fd, (data,), HERE, NOWAIT)
+            except OSError:
+                pass  # no room after all, or not with this flag, or an error to be met again
+            if count == size:
+                return count
+        elif state == BOTH and size <= TERMINAL_STEP:
+            return plain_write(fd, data)
+    return _write_slowly(fd, data, count)
 
 
 def _write_slowly(fd: int, data: Buffer, done: int) -> int:
@@ -379,11 +385,20 @@ def eventfd_write(fd: int, value: int) -> None:
 # The end of a descriptor
 
 
-def close(fd: int) -> None:
-    """Close it; whoever waits for it in a green thread gets OSError(EBADF). Never switches."""
-    if fd.__class__ is int:
-        close_fd(fd)
-    plain_close(fd)
+def _make_close() -> Callable[[int], None]:
+    """`close`, made of what finalisers still find when modules have lost their names."""
+    announce, plain, ending = close_fd, plain_close, sys.is_finalizing
+
+    def close(fd: int) -> None:
+        """Close it; whoever waits for it in a green thread gets OSError(EBADF). Never switches."""
+        if fd.__class__ is int and not ending():
+            announce(fd)
+        plain(fd)
+
+    return close
+
+
+close = _make_close()
 
 
 def closerange(fd_low: int, fd_high: int, /) -> None:
