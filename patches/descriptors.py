@@ -250,7 +250,7 @@ def write(fd: int, data: Buffer, /) -> int:
         fd = index(fd)
     count = 0
     if data.__class__ is bytes:
-        size = len(data)  # type: ignore[arg-type]
+        size = len(data)
         state = ready_now(fd)
         if state == POLLOUT and NOWAIT:
             # The writing end of a pipe, as a rule.
