@@ -16,6 +16,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from greenworld.hub.current import current_waiter
+from greenworld.hub.flow import current_greenlet
 from greenworld.hub.poller import READ
 from greenworld.hub.readiness import close_fd, wait_fd
 from greenworld.hub.task import HubTask, Task
@@ -26,13 +27,23 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-__all__ = ["epoll", "kqueue"]
+__all__ = ["KernelQueue", "epoll", "give_way", "kqueue"]
 
 plain_epoll: Any = getattr(select, "epoll", None)
 plain_kqueue: Any = getattr(select, "kqueue", None)
 
 LONGEST_EPOLL = 0x7FFFFFFF / 1000
 """Seconds; the original refuses more."""
+
+
+def give_way() -> None:
+    """For a question that may be answered at once: who asks in a loop must not starve the rest.
+
+    Makes no hub and does nothing in its callbacks. **Blocks** briefly.
+    """
+    task = getattr(current_greenlet(), "task", None)
+    if isinstance(task, Task) and not isinstance(task, HubTask):
+        task.give_way()
 
 
 class KernelQueueType(type):
@@ -72,8 +83,9 @@ class KernelQueue:
     def _ask(self, ask: Callable[[], list[T]], timeout: float | None) -> list[T]:
         """What `ask()` finds, asked again until it finds something or for `timeout` seconds."""
         plain = self._plain
-        found = ask()
         deadline = None if timeout is None else monotonic() + timeout
+        give_way()  # first: an exception that came with an answer would lose it
+        found = ask()
         while not found:
             left = None if deadline is None else deadline - monotonic()
             if left is not None and left <= 0:
@@ -131,12 +143,13 @@ class epoll(KernelQueue, metaclass=KernelQueueType):
         """
         plain = self._plain
         forever = timeout is None or timeout < 0
-        brief = timeout is not None and not (forever or 0 < timeout <= LONGEST_EPOLL)
-        waiter = current_waiter()
-        if brief or not isinstance(waiter, Task):
-            if timeout == 0 and isinstance(waiter, Task) and not isinstance(waiter, HubTask):
-                waiter.give_way()  # to whom the caller may be waiting for, in a loop
-            events: list[tuple[int, int]] = plain.poll(timeout, maxevents)
+        events: list[tuple[int, int]]
+        if timeout is not None and not (forever or 0 < timeout <= LONGEST_EPOLL):
+            give_way()
+            events = plain.poll(timeout, maxevents)
+            return events
+        if not isinstance(current_waiter(), Task):
+            events = plain.poll(timeout, maxevents)
             return events
         return self._ask(lambda: plain.poll(0, maxevents), None if forever else timeout)
 

@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING
 from typing import Any as _Any
 
 from greenworld.hub.current import current_waiter as _current_waiter
-from greenworld.hub.flow import current_greenlet as _current_greenlet
 from greenworld.hub.poller import READ as _READ
 from greenworld.hub.poller import WRITE as _WRITE
 from greenworld.hub.poller import EpollPoller as _EpollPoller
-from greenworld.hub.task import HubTask as _HubTask
 from greenworld.hub.task import Task as _Task
 from greenworld.patches.epoll import epoll as _epoll
+from greenworld.patches.epoll import give_way as _give_way
 from greenworld.patches.epoll import kqueue as _kqueue
 
 if TYPE_CHECKING:
@@ -143,16 +142,6 @@ def _number(fd: _Any) -> int:
     return number
 
 
-def _give_way() -> None:
-    """With an answer that need not be waited for: who asks in a loop must not starve the rest.
-
-    Makes no hub and does nothing in its callbacks. **Blocks** briefly.
-    """
-    task = getattr(_current_greenlet(), "task", None)
-    if isinstance(task, _Task) and not isinstance(task, _HubTask):
-        task.give_way()
-
-
 def select(  # type: ignore[no-redef]
     rlist: Iterable[_Any],
     wlist: Iterable[_Any],
@@ -222,10 +211,21 @@ class _Poll:
 
     __slots__ = ("_is_polling", "_masks", "_plain")
 
-    def __init__(self) -> None:
+    _plain: _Any
+    _masks: dict[int, int]
+    _is_polling: bool
+
+    def __new__(cls) -> _Poll:
+        raise TypeError(f"cannot create '{cls.__module__}.{cls.__name__}' instances: use poll()")
+
+    @classmethod
+    def make(cls) -> _Poll:
+        """An object that waits for descriptors to become ready. **Source**: `select.poll`."""
+        self = object.__new__(cls)
         self._plain = _plain_poll()
-        self._masks: dict[int, int] = {}
+        self._masks = {}
         self._is_polling = False
+        return self
 
     def register(self, fd: _Any, eventmask: int = _ALL_EVENTS, /) -> None:
         """Watch a descriptor for `POLLIN`, `POLLPRI`, `POLLOUT`."""
@@ -281,7 +281,8 @@ class _Poll:
         return _ask_until(waiter, "poll", dict(self._masks), ask, deadline) or []
 
 
-poll = _Poll  # type: ignore[misc,assignment]
+if hasattr(_stdlib, "poll"):
+    poll = _Poll.make  # type: ignore[misc,assignment]
 if hasattr(_stdlib, "epoll"):
     epoll = _epoll  # type: ignore[misc,assignment]
 if hasattr(_stdlib, "kqueue"):

@@ -21,7 +21,8 @@ from greenworld.hub.poller import WRITE as _WRITE
 from greenworld.hub.readiness import wait_fd as _wait_fd
 from greenworld.hub.task import Task as _Task
 from greenworld.patches import select as _select
-from greenworld.patches.select import _give_way
+from greenworld.patches.epoll import KernelQueue as _KernelQueue
+from greenworld.patches.epoll import give_way as _give_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +37,8 @@ def _cooperative(
 
     def select(self: _Any, timeout: float | None = None) -> list[_Any]:
         """The ready keys, waiting up to `timeout` seconds for one. **Blocks** meanwhile."""
+        if isinstance(getattr(self, "_selector", None), _KernelQueue):
+            return plain(self, timeout)  # which waits cooperatively by itself
         if timeout is not None and timeout <= 0:
             _give_way()
             return plain(self, timeout)
