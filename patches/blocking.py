@@ -1,4 +1,4 @@
-"""When a socket's descriptor is in non-blocking mode (rule 8.4).
+"""When a socket's descriptor is in non-blocking mode (rule 8.8).
 
 O_NONBLOCK belongs to the open file, and the open file may have other holders:
 a child process, a `dup`, a process that was sent it. None of them expects
