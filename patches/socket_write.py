@@ -164,10 +164,9 @@ def sendmsg(
 
 def _share_what_is_sent(ancillary: Iterable[tuple[int, int, Buffer]]) -> None:
     """Others are about to hold the open files whose descriptors are sent."""
-    for message in ancillary:
-        level, kind, content = message
-        if (level, kind) == (SOL_SOCKET, SCM_RIGHTS):
-            data = bytes(content)
+    for message in ancillary:  # what is no message, the call will refuse
+        if isinstance(message, tuple) and message[:-1] == (SOL_SOCKET, SCM_RIGHTS):
+            data = bytes(message[2])
             fds = array("i")
             fds.frombytes(data[: len(data) // fds.itemsize * fds.itemsize])
             share(fds)

@@ -220,3 +220,13 @@ def test_sendfile_needs_a_socket_that_waits(tcp: Any, tmp_path: Path) -> None:
 def test_sendto_needs_an_address(tcp: Any) -> None:
     with pytest.raises(TypeError):
         tcp[0].sendto(b"data")
+
+
+@pytest.mark.parametrize(
+    "message", [object(), (), (0, 0), (object(), 0, b""), (0, 0, object()), (0, 0, b"", 42),
+                (socket.SOL_SOCKET, socket.SCM_RIGHTS), (socket.SOL_SOCKET, socket.SCM_RIGHTS, "")]
+)  # fmt: skip
+def test_wrong_ancillary_data(message: Any) -> None:
+    left, right = socket.socketpair()
+    with left, right, pytest.raises(TypeError):
+        left.sendmsg([b"data"], [message])
