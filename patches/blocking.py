@@ -15,7 +15,8 @@ a child process, a `dup`, a process that was sent it. None of them expects
    waits for readiness and is called on a native thread, because another
    process may be faster; `sendfile` gives way to reading and sending. Others
    are known to hold it when its number was given to the socket's constructor,
-   when it is inheritable, and when it was sent or duplicated.
+   when it is inheritable, and when it was sent, duplicated, or given to a
+   child process (`patches/heirs.py`).
 5. After a fork both processes would change the mode behind each other's back:
    there it stays non-blocking from the first such call on. Both run this code.
 6. TLS needs it from the first byte to `unwrap`; nobody else can make sense of
@@ -108,7 +109,7 @@ def is_shared(channel: Channel, sock: Any) -> bool:
 
 def share(fds: Iterable[int]) -> None:
     """Others hold the open files of these descriptors from now on."""
-    numbers = set(fds)
+    numbers = {fd for fd in fds if fd >= 0}
     for channel in list(channels.values()):
         sock: Any = channel()
         if sock is not None and c_fileno(sock) in numbers:
@@ -134,7 +135,7 @@ def accept_now(sock: Any) -> tuple[int, Any]:
     process takes the connection at the same moment.
     """
     channel = channels.get(id(sock)) or open_channel(sock)
-    if channel.forks != forks.count or may_switch_mode(channel, sock):
+    if may_switch_mode(channel, sock):
         result: tuple[int, Any] = call_now(channel, sock, c_accept)
         return result
     if channel.stash:

@@ -128,6 +128,8 @@ PATCHES: tuple[Patch, ...] = (
         for name in ("do_handshake", "read", "send", "sendfile", "unwrap", "write")
     ),
     Patch("socket", "ssl", "SSLSocket._create", "greenworld.patches.tls:create"),
+    Patch("socket", "_posixsubprocess", "fork_exec", "greenworld.patches.heirs:fork_exec"),
+    Patch("socket", "subprocess", "_fork_exec", "greenworld.patches.heirs:fork_exec", since="3.11"),
     *_renamed("select", "select", "select", "select poll"),
     *_renamed("select", "select", "epoll", "epoll kqueue"),
     Patch("select", "selectors", "SelectSelector._select", "greenworld.patches.select:as_method"),

@@ -258,3 +258,50 @@ print(sum(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children))
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_forked_servers_share_a_listener(program: Callable[..., str]) -> None:
     assert program(PREFORKED) == "120\n"
+
+
+GIVEN = """
+import sys
+from greenworld.patches import monkey_patch
+monkey_patch()
+import os, socket, subprocess, threading
+
+listener = socket.create_server(("127.0.0.1", 0))
+address = listener.getsockname()
+
+def accept():
+    while True:
+        sock, _ = listener.accept()
+        sock.sendall(b"parent")
+        sock.close()
+
+threading.Thread(target=accept, daemon=True).start()
+
+def ask():
+    with socket.create_connection(address, 30) as sock:
+        return sock.recv(10)
+
+assert ask() == b"parent"
+subprocess.run([sys.executable, "-c", ""], preexec_fn=os.getpid, check=True)
+assert ask() == b"parent"
+code = '''
+import socket, sys
+listener = socket.socket(fileno=int(sys.argv[1]))
+assert listener.getblocking() and listener.gettimeout() is None
+for _ in range(20):
+    sock, _ = listener.accept()     # natively: it waits
+    sock.sendall(b"child")
+    sock.close()
+'''
+fd = listener.fileno()
+child = subprocess.Popen([sys.executable, "-c", code, str(fd)], pass_fds=[fd])
+answers = set()
+while child.poll() is None:
+    answers.add(ask())
+assert answers <= {b"parent", b"child"} and b"child" in answers, answers
+print(child.returncode, os.get_blocking(fd))
+"""
+
+
+def test_a_child_accepts_on_the_same_listener(program: Callable[..., str]) -> None:
+    assert program(GIVEN) == "0 True\n"

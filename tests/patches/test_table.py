@@ -33,6 +33,7 @@ RELEASE_DEPENDENT = {
     "_thread._shutdown",
     "threading._thread_shutdown",
     "threading._thread_local_info",
+    "subprocess._fork_exec",
     "asyncio.events.BaseDefaultEventLoopPolicy._Local",
     "asyncio.events._BaseDefaultEventLoopPolicy._Local",
 }
