@@ -61,7 +61,7 @@ def check(run: Run) -> Run:
         assert report["inside"] == CALLS, "the server held them all at once"
         assert report["ticks"] >= 10, "and the ticker went on"
         assert report["elapsed"] < CALLS * PAUSE / 2, report
-        assert report["overlap"] > 5, "calls under way on average"
+        assert report["overlap"] > 2, "calls under way on average"
         assert report["fewest_ticks"] > 0, "the ticker went on during each call"
         return report
 

@@ -24,7 +24,8 @@ PAUSE = 0.2
 """Seconds that the server holds a call."""
 LIMIT = 20.0
 """Seconds after which something hangs."""
-ATTEMPTS = 3
+ATTEMPTS = 6
+"""As many as a machine with other work to do may need for one that is not held up."""
 FAST = COUNT * PAUSE / 2
 TICKS = 10
 """Rounds that the ticker has to make while all are held."""
@@ -194,7 +195,7 @@ def measure(service: Service, **more: Any) -> None:
         report = hold_all(service, sessions, ticker) | more
         for _ in range(ATTEMPTS):
             report |= race(service, sessions, ticker)
-            if report["elapsed"] < FAST and report["fewest_ticks"]:
+            if report["elapsed"] < FAST and report["overlap"] > 2 and report["fewest_ticks"]:
                 break
         Crew(service.leave, sessions).finish()
     print(json.dumps(report))
