@@ -52,6 +52,7 @@ __all__ = [name for name in vars(_stdlib) if not name.startswith("_")]
 _plain_signal = _stdlib.signal
 _plain_getsignal = _stdlib.getsignal
 _plain_set_wakeup_fd = _stdlib.set_wakeup_fd
+_plain_raise_signal = _stdlib.raise_signal
 # Not on every platform.
 _plain_pause: _Any = getattr(_stdlib, "pause", None)
 _plain_sigwait: _Any = getattr(_stdlib, "sigwait", None)
@@ -175,10 +176,29 @@ def _check_main(what: str) -> Hub | None:
 def signal(signalnum: int, handler: _Any) -> _Any:  # type: ignore[no-redef]
     """Let `handler(number, frame)` run on a signal, in the main thread; returns the previous one.
 
-    Never switches. ValueError outside the main thread. **Source**: `signal.signal`.
+    Lets others run before it returns. ValueError outside the main thread.
+    **Source**: `signal.signal`.
     """
     _check_main("signal")
-    return _unwrapped(_plain_signal(signalnum, _wrapped(handler)))
+    previous = _unwrapped(_plain_signal(signalnum, _wrapped(handler)))
+    _give_way()
+    return previous
+
+
+def raise_signal(signalnum: int, /) -> None:  # type: ignore[no-redef]
+    """Send a signal to this process. Outside the main thread it lets the handler run there.
+
+    **Source**: `signal.raise_signal`.
+    """
+    _plain_raise_signal(signalnum)
+    _give_way()
+
+
+def _give_way() -> None:
+    """Natively threads take turns here: one that sends or sets again and again starves nobody."""
+    task = getattr(_current_greenlet(), "task", None)
+    if task is not None and task.lot is None and not isinstance(task, _HubTask):
+        task.give_way()
 
 
 def getsignal(signalnum: int) -> _Any:  # type: ignore[no-redef]
@@ -258,6 +278,11 @@ def sigtimedwait(sigset: Iterable[int], timeout: float, /) -> _Any:  # type: ign
         return _plain_sigtimedwait(sigset, timeout)
     numbers = set(sigset)
     return _until(lambda: _plain_sigtimedwait(numbers, 0), None, timeout)
+
+
+for _name in ("signal", "getsignal", "raise_signal", "set_wakeup_fd", "pause", "sigwait"):
+    globals()[_name].__module__ = "signal"  # as their originals say
+del _name
 
 
 def settle() -> Callable[[], None]:
