@@ -174,7 +174,7 @@ PATCHES: tuple[Patch, ...] = (
     *_renamed("subprocess", "subprocess", "subprocess", "_wait=wait_for_end", "Popen."),
     *_renamed("multiprocessing", "_multiprocessing", "multiprocessing", "SemLock"),
     *_renamed("multiprocessing", "multiprocessing.connection", "connections", "wait"),
-    *_renamed("signal", "signal", "signal", "signal getsignal set_wakeup_fd"),
+    *_renamed("signal", "signal", "signal", "signal getsignal raise_signal set_wakeup_fd"),
     *_renamed("signal", "signal", "signal", "pause sigwait sigwaitinfo sigtimedwait"),
     # The executors' queue: the one written in Python waits on patched locks.
     Patch("thread", "queue", "SimpleQueue", "queue:_PySimpleQueue"),
