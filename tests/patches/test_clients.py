@@ -366,7 +366,7 @@ class Smtp(Lines):
             case ["ehlo", _]:
                 self.say("250 hello")
             case ["mail", sender]:
-                self.sender = sender
+                self.sender = sender.upper()
                 self.say("250 fine")
             case ["rcpt", _]:
                 meet()
@@ -394,7 +394,7 @@ with serving(Server(("127.0.0.1", 0), Smtp)) as address:
     at_once(ask)
 assert len(mails) == N
 for number in range(N):
-    mail = mails[f"FROM:<{number}@here>"]
+    mail = mails[f"FROM:<{number}@HERE>"]
     assert mail.startswith(b"Subject: %d\\r\\n" % number) and mail.count(b"x\\r\\n") == 50_000
 """,
     )
