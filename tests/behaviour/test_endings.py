@@ -191,6 +191,42 @@ print("main ends")
     assert out.splitlines()[:2] == ["main ends", "at exit"]
 
 
+FORKS = """
+import sys
+if sys.argv[1] == "patched":
+    import greenworld
+    greenworld.monkey_patch()
+import atexit, os, threading
+
+def fork(end):
+    if os.fork() == 0:
+        main = threading.current_thread() is threading.main_thread()
+        print("child", threading.active_count(), main, flush=True)
+        return end()
+    print("status", os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+
+for end in (lambda: sys.exit(3), lambda: None, lambda: os._exit(4)):
+    thread = threading.Thread(target=fork, args=(end,))
+    thread.start()
+    thread.join(15)
+atexit.register(print, "exit function")
+fork(lambda: sys.exit(5))
+"""
+
+
+def test_children_end_as_natively(complete: Complete) -> None:
+    """A child forked by a thread, or by main, ends as an unpatched one does: status and output.
+
+    (Exit functions run in a green thread's child, too; a native thread's child skips them.)
+    """
+    native, patched = (
+        complete("-W", "ignore", "-c", FORKS, which) for which in ("native", "patched")
+    )
+    assert (patched.returncode, patched.stdout) == (native.returncode, native.stdout)
+    assert patched.stdout.startswith("child 1 True\nstatus 0\n")
+    assert patched.stderr == native.stderr == ""
+
+
 def test_uncaught_errors_of_threads_are_reported_as_ever(complete: Complete) -> None:
     """`threading.excepthook` prints what a thread raises; the program goes on."""
     code = """

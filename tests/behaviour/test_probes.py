@@ -16,13 +16,17 @@ import pytest
 
 HERE = Path(__file__).parent
 PROGRAMS = sorted((HERE / "probes").glob("*.py"))
+# From Python 3.12 on, said of every fork in a program with threads.
+QUIET = ("-W", "ignore:This process:DeprecationWarning")
 
 Complete = Callable[..., CompletedProcess[str]]
 
 
 def probes_of(path: Path) -> dict[str, str]:
     """Name and docstring of each probe in a file."""
-    functions = [node for node in ast.parse(path.read_text()).body if isinstance(node, DEFINITION)]
+    functions = [
+        node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)
+    ]
     return {
         function.name: ast.get_docstring(function) or ""
         for function in functions
@@ -30,7 +34,6 @@ def probes_of(path: Path) -> dict[str, str]:
     }
 
 
-DEFINITION = ast.FunctionDef
 CASES = [
     pytest.param(path, name, id=f"{path.stem}.{name}")
     for path in PROGRAMS
@@ -54,7 +57,11 @@ class Run:
 @pytest.fixture(scope="session")
 def ask(complete: Complete) -> Callable[[Path], Run]:
     """Runs a program, once."""
-    return lru_cache(None)(lambda path: Run(complete(str(HERE / "run_probes.py"), str(path))))
+
+    def run(path: Path) -> Run:
+        return Run(complete(*QUIET, str(HERE / "run_probes.py"), str(path)))
+
+    return lru_cache(None)(run)
 
 
 @pytest.mark.slow

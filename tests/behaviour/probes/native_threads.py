@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 import weakref
+from importlib import import_module
 from typing import Any
 
 LIMIT = 15.0
@@ -229,6 +230,33 @@ def test_lookups_go_on_when_the_native_pool_is_full() -> None:
     _finish(*calls)
     reader.close()
     writer.close()
+
+
+def test_datagram_to_a_name() -> None:
+    """UDP `sendto` looks a host name up on a native thread: others run. eventlet#560, #511."""
+    resolver: Any = import_module("greenworld.patches.resolver")
+
+    held = threading.Event()
+    lookup = resolver.c_getaddrinfo
+
+    def slow(host: Any, *rest: Any) -> Any:
+        assert held.wait(LIMIT)
+        return lookup("127.0.0.1", *rest)
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(LIMIT)
+        resolver.c_getaddrinfo = slow
+        try:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                port = receiver.getsockname()[1]
+                sending = _start(sender.sendto, b"hello", ("slow.test", port))
+                assert sending.is_alive()
+                held.set()
+                _finish(sending)
+        finally:
+            resolver.c_getaddrinfo = lookup
+        assert receiver.recv(100) == b"hello"
 
 
 def test_errors_of_lookups_are_fresh() -> None:
