@@ -44,23 +44,24 @@ def _double(number: int) -> int:
 
 def test_subprocess_run_in_parallel() -> None:
     """3 parallel `subprocess.run`: ok. gevent#622, #857, #1104."""
-    here, there = os.pipe(), os.pipe()
-    script = f"echo ready >&{here[1]}; read go <&{there[0]}; echo $go"
-    shared = (here[1], there[0])
-    out: list[str] = []
+    (heard, say), (told, tell) = os.pipe(), os.pipe()
+    script = "echo ready >&2; cat; echo go"
+    out: list[bytes] = []
 
     def run() -> None:
-        done = subprocess.run(["sh", "-c", script], pass_fds=shared, capture_output=True, text=True)
+        done = subprocess.run(
+            ["sh", "-c", script], stdin=told, stdout=subprocess.PIPE, stderr=say, check=True
+        )
         out.append(done.stdout)
 
     threads = [_start(run) for _ in range(3)]
     ready = b""
     while ready.count(b"ready\n") < 3:  # all three are running at once
-        ready += os.read(here[0], 100)
-    os.write(there[1], b"go\n" * 3)
+        ready += os.read(heard, 100)
+    os.close(tell)  # which ends all three
     _finish(*threads)
-    assert out == ["go\n"] * 3
-    for fd in (*here, *there):
+    assert out == [b"go\n"] * 3
+    for fd in (heard, say, told):
         os.close(fd)
 
 
@@ -91,9 +92,9 @@ def test_run_with_a_timeout() -> None:
 def test_a_grandchild_does_not_hold_up_the_timeout() -> None:
     """A shell's grandchild that keeps the pipes open cannot hold up `run(timeout=)`."""
     reader, writer = os.pipe()
-    script = f"cat <&{reader} & cat <&{reader}"
+    script = "exec 3<&0; cat <&3 & cat <&3"
     try:
-        subprocess.run(["sh", "-c", script], pass_fds=(reader,), capture_output=True, timeout=0.1)
+        subprocess.run(["sh", "-c", script], stdin=reader, capture_output=True, timeout=0.1)
     except TimeoutExpired:
         pass
     else:
