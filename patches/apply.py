@@ -43,7 +43,15 @@ if TYPE_CHECKING:
 
     from greenworld.patches.rows import Assignment
 
-__all__ = ["Applied", "is_monkey_patched", "monkey_patch", "originals_of", "undo"]
+__all__ = [
+    "Applied",
+    "is_monkey_patched",
+    "monkey_patch",
+    "originals_of",
+    "patched_groups",
+    "replaced_names",
+    "undo",
+]
 
 
 class Applied(NamedTuple):
@@ -306,6 +314,16 @@ def is_monkey_patched(name_or_module: str | ModuleType) -> bool:
         name_or_module.__name__ if isinstance(name_or_module, ModuleType) else str(name_or_module)
     )
     return name in _state.groups or name in _state.originals or name in _finder.watched
+
+
+def patched_groups() -> frozenset[str]:
+    """The groups that are patched."""
+    return frozenset(_state.groups)
+
+
+def replaced_names() -> list[Any]:
+    """The originals of the names that modules have had replaced."""
+    return [old for names in _state.originals.values() for old in vars(names).values()]
 
 
 def originals_of(module: str) -> dict[str, Any] | None:

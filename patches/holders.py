@@ -131,7 +131,7 @@ class Exchange:
         elif kind is dict:
             self._visit_dict(holder, owner)
         elif kind is list or kind is deque:
-            self._visit_items(holder, range(len(holder)), *describe("a list", owner))
+            self._visit_items(holder, range(len(holder)), *describe("a list", owner, holder))
         elif kind is tuple:
             self._visit_tuple(holder, owner)
         elif kind is partial:
@@ -142,9 +142,11 @@ class Exchange:
         elif kind is set:
             if holder is not getattr(sys.modules["threading"], "_shutdown_locks", None):
                 pairs = [(value, SetWriter(holder, value)) for value in holder]
-                self._exchange(pairs, *describe("a set", owner))
+                self._exchange(pairs, *describe("a set", owner, holder))
         elif kind is frozenset:
-            self._exchange([(value, None) for value in holder], *describe("a frozenset", owner))
+            self._exchange(
+                [(value, None) for value in holder], *describe("a frozenset", owner, holder)
+            )
         elif not (isinstance(holder, (FrameType, ModuleType, Thread, type)) or is_meant(kind)):
             self._visit_instance(holder, kind)
 
@@ -156,12 +158,12 @@ class Exchange:
         elif type(owner) is partial:
             self._visit_partial(owner, None)
         else:
-            self._exchange([(value, None) for value in items], *describe("a tuple", owner))
+            self._exchange([(value, None) for value in items], *describe("a tuple", owner, items))
 
     def _visit_partial(self, call: Any, owner: Any) -> None:
         values = (call.func, *call.args, *call.keywords.values())
         places = [(value, PartialWriter(call, value)) for value in values]
-        self._exchange(places, *describe("a functools.partial", owner))
+        self._exchange(places, *describe("a functools.partial", owner, call))
 
     def _visit_dict(self, names: dict[Any, Any], owner: Any) -> None:
         """A dict whose owner has been found: a module, a class, an instance, or nobody."""
@@ -183,7 +185,7 @@ class Exchange:
             if not (isinstance(owner, Thread) or is_meant(cls)):
                 self._visit_items(names, list(names), name_of(cls), cls.__module__, named=True)
         elif not names.keys() & {"__builtins__", "__spec__"}:  # else the globals of some copy
-            self._visit_items(names, list(names), *describe("a dict", owner))
+            self._visit_items(names, list(names), *describe("a dict", owner, names))
 
     def _visit_items(
         self, items: Any, keys: Iterable[Any], where: str, module: str, *, named: bool = False

@@ -6,8 +6,6 @@ Looking up the line of the source costs time, so it is done when it is asked for
 
 from __future__ import annotations
 
-import linecache
-import re
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -39,6 +37,8 @@ class Left(NamedTuple):
         file = getattr(home, "__file__", None) or ""
         if not file.endswith(".py"):
             return "", 0
+        # Imported here: only reports need it, and it takes as long as all the patches.
+        re, linecache = __import__("re"), __import__("linecache")
         name = re.escape(self.holder.rpartition(".")[2].partition(" ")[0])
         pattern = re.compile(rf"(^|[\s.(,]){name}\s*(:[^=]*)?=[^=]|import\b.*\b{name}\b")
         for number, text in enumerate(linecache.getlines(file), 1):

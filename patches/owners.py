@@ -93,9 +93,12 @@ def _find_modules(ids: set[int], owners: dict[int, Any]) -> None:
             owners[number] = module_of[id(owner)]
 
 
-def describe(what: str, owner: Any) -> tuple[str, str]:
+def describe(what: str, owner: Any, holder: Any = None) -> tuple[str, str]:
     """A holder in words, and the module to look for it in."""
     if isinstance(owner, ModuleType):
+        for name, value in list(vars(owner).items()):
+            if value is holder:
+                return f"{owner.__name__}.{name} ({what})", owner.__name__
         return f"{what} in {owner.__name__}", owner.__name__
     if type(owner) is FunctionType:
         return f"{what} of {name_of(owner)}()", owner.__module__ or ""

@@ -109,8 +109,8 @@ def test_every_place_that_can_be_written(module: Any) -> None:
     exchange.run()
     assert [value is new for value in read(module)] == [True] * len(read(module))
     assert {each.holder for each in exchange.left if each.module} == {
-        "a tuple in module_that_holds",
-        "a frozenset in module_that_holds",
+        "module_that_holds.stuck (a tuple)",
+        "module_that_holds.frozen (a frozenset)",
     }
     exchange.restore()
     assert [value is old for value in read(module)] == [True] * len(read(module))
@@ -139,7 +139,7 @@ def test_what_must_stay_is_named(module: Any) -> None:
         "module_that_holds.Class.value: it is held",
         "the closure of module_that_holds.make.<locals>.<lambda>(): it is held",
         "the defaults of module_that_holds.default(): it is held",
-        "a list in module_that_holds: it is held",
+        "module_that_holds.items (a list): it is held",
     } <= named
 
 

@@ -42,7 +42,7 @@ print(applied.left, applied.exchanged > 0, monkey_patch(strict=True).patches)
         str(tmp_path),
     )
     assert f"RLock early.Cache.lock ({tmp_path}/early.py:6): it is held" in out
-    assert f"Lock a tuple in early ({tmp_path}/early.py:1): its holder cannot be written" in out
+    assert f"Lock early.locks (a tuple) ({tmp_path}/early.py:10): its holder cannot be" in out
     assert out.endswith("() True ()\n")
 
 

@@ -53,7 +53,7 @@ print(items.get(timeout=20))
 """
     )
     assert out.splitlines() == [
-        "Lock a tuple in __main__: its holder cannot be written",
+        "Lock __main__.in_tuple (a tuple): its holder cannot be written",
         "RLock __main__.Holder.held: it is held while monkey_patch() runs",
         "570",
         "1",
