@@ -35,7 +35,13 @@ if TYPE_CHECKING:
     from greenworld.convenience import StopServe, connect, listen, serve
     from greenworld.hub.local import local
     from greenworld.hub.timeout import Timeout, with_timeout
-    from greenworld.patches import is_monkey_patched, monkey_patch, original
+    from greenworld.patches import (
+        PatchError,
+        import_patched,
+        is_monkey_patched,
+        monkey_patch,
+        original,
+    )
     from greenworld.pool import GreenPile, GreenPool
 
 __all__ = [
@@ -49,6 +55,7 @@ __all__ = [
     "GreenletExit",
     "LifoQueue",
     "Lock",
+    "PatchError",
     "PriorityQueue",
     "Queue",
     "RLock",
@@ -57,6 +64,7 @@ __all__ = [
     "Timeout",
     "connect",
     "getcurrent",
+    "import_patched",
     "is_monkey_patched",
     "kill",
     "listen",
@@ -79,7 +87,10 @@ _HOMES = {
     "greenworld.convenience": ("StopServe", "connect", "listen", "serve"),
     "greenworld.hub.local": ("local",),
     "greenworld.hub.timeout": ("Timeout", "with_timeout"),
-    "greenworld.patches": ("is_monkey_patched", "monkey_patch", "original"),
+    "greenworld.patches": (
+        *("PatchError", "import_patched", "is_monkey_patched"),
+        *("monkey_patch", "original"),
+    ),
     "greenworld.pool": ("GreenPile", "GreenPool"),
 }
 _LAZY = {name: home for home, names in _HOMES.items() for name in names}

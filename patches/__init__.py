@@ -11,6 +11,7 @@ if __name__ != "greenworld.patches":
     )
 
 from greenworld.patches.apply import Applied, is_monkey_patched, monkey_patch, undo
+from greenworld.patches.importing import import_patched
 from greenworld.patches.left import Left, PatchError
 from greenworld.patches.pristine import original
 from greenworld.patches.table import PATCHES, Patch
@@ -21,6 +22,7 @@ __all__ = [
     "Left",
     "Patch",
     "PatchError",
+    "import_patched",
     "is_monkey_patched",
     "monkey_patch",
     "original",

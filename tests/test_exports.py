@@ -14,7 +14,7 @@ import greenworld
 HOME = Path(greenworld.__file__).resolve().parents[1]
 
 PUBLIC = """
-    monkey_patch is_monkey_patched original
+    monkey_patch is_monkey_patched original import_patched PatchError
     spawn spawn_n spawn_after sleep getcurrent kill GreenThread GreenletExit
     Event Queue LifoQueue PriorityQueue Semaphore BoundedSemaphore Lock RLock Condition
     Timeout with_timeout GreenPool GreenPile local DeadlockError

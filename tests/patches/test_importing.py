@@ -190,3 +190,32 @@ undo()
 assert importing._thread is other
 """
     )
+
+
+def test_import_patched_gives_the_one_module(program: Run, modules: Path) -> None:
+    (modules / "client.py").write_text(
+        "from time import sleep\nimport socket\n\nclass Error(Exception): pass\n"
+    )
+    out = program(
+        START
+        + """
+import client, time
+from greenworld import import_patched, is_monkey_patched
+module = import_patched("client", time=True)
+assert module is client and client.sleep is time.sleep and client.Error is module.Error
+print(is_monkey_patched("time"), is_monkey_patched("thread"), client.sleep.__module__)
+assert import_patched("slow_client") is sys.modules["slow_client"]
+print(is_monkey_patched("thread"))
+try:
+    import_patched("client", tiem=True)
+except TypeError:
+    print("refused")
+""",
+        str(_with(modules, "slow_client", "import threading\n")),
+    )
+    assert out.splitlines() == ["True False greenworld.patches.time", "True", "refused"]
+
+
+def _with(folder: Path, name: str, source: str) -> Path:
+    (folder / f"{name}.py").write_text(source)
+    return folder
