@@ -144,3 +144,18 @@ def test_closed(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setattr(sys, "stdin", file)
     stdin.settle()
     assert sys.stdin is file
+
+
+def test_the_program_ends_while_daemons_read(program: Run) -> None:
+    out = program(
+        BEGIN
+        + """
+file = os.fdopen(os.dup(0))
+for function in (sys.stdin.readline, file.readline, sys.stdin.buffer.raw.read):
+    threading.Thread(target=function, daemon=True).start()
+wait()
+print("end")
+""",
+        "pipe",
+    )
+    assert out == "end\n"
