@@ -101,6 +101,8 @@ That of a group named like a late module waits for this module.
 
 LATE_SETTLERS: dict[str, tuple[str, str]] = {
     "_frozen_importlib": ("thread", "greenworld.patches.importing:settle"),
+    "psycopg.waiting": ("psycopg", "greenworld.patches.psycopg:settle"),
+    "psycopg2.extensions": ("psycopg", "greenworld.patches.psycopg2:settle"),
     "trio._core._thread_cache": ("asyncio", "greenworld.patches.executors:settle_trio"),
     "multiprocessing.synchronize": ("multiprocessing", "greenworld.patches.multiprocessing:settle"),
 }

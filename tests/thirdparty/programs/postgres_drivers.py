@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import socket
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -60,6 +61,17 @@ class Postgres(Service):
     def leave(self, session: Any) -> None:
         session.close()
 
+    def time_out(self) -> str:
+        """The exception that the library raises when a server does not answer at all."""
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            where = {"host": "127.0.0.1", "port": silent.getsockname()[1]}
+            name = "timeout" if self.driver.__name__.startswith("pg8000") else "connect_timeout"
+            try:
+                self.driver.connect(**self.options | where, **{name: 1})
+            except Exception as error:
+                return type(error).__name__
+        return ""
+
     def interrupt(self) -> str:
         """The exception that ends a query in a green thread whose time is up."""
         session = self.connect()
@@ -71,6 +83,11 @@ class Postgres(Service):
         finally:
             self.leave(session)
         return ""
+
+    def build(self) -> str:
+        """Which of its builds psycopg has loaded."""
+        pq = getattr(self.driver, "pq", None)
+        return getattr(pq, "__impl__", "")
 
 
 class Pooled(Postgres):
@@ -98,5 +115,6 @@ class Pooled(Postgres):
 
 def main(url: str, driver: str, pool: str = "") -> None:
     service = (Pooled if pool else Postgres)(url, driver)
-    measure(service, interrupt=service.interrupt())
+    more = {} if pool else {"time_out": service.time_out(), "build": service.build()}
+    measure(service, interrupt=service.interrupt(), **more)
     service.leave(service.keeper)
