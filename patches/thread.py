@@ -172,6 +172,7 @@ _BETWEEN = ("threading", __name__)
 
 def _run(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     running.add(ident := get_ident())
+    process = os.getpid()
     try:
         function(*args, **kwargs)
     except SystemExit:
@@ -185,6 +186,22 @@ def _run(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[st
         sentinel = sentinels.pop(ident, None)
         if sentinel is not None and sentinel.locked():
             sentinel.release()
+    if os.getpid() != process:
+        _end_child()
+
+
+def _end_child() -> None:
+    """In a forked child: the end of the thread that forked, which is all there was of the parent.
+
+    As natively, the parent's exit functions do not run, what it has not flushed
+    is not written twice, and the process lasts until the threads have ended
+    that the child has started.
+    """
+    current = threading.current_thread()
+    for thread in threading.enumerate():
+        if thread is not current and not thread.daemon:
+            thread.join()
+    os._exit(0)
 
 
 def _report_uncaught(function: Callable[..., object], error: BaseException) -> None:
