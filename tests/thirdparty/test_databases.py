@@ -51,7 +51,9 @@ def test_psycopg_in_python(check: Run, postgres: str, monkeypatch: pytest.Monkey
     "driver", [pytest.param(name, marks=needs(name)) for name in ("pg8000", "psycopg", "psycopg2")]
 )
 def test_the_queue_pool_over_postgres(check: Run, postgres: str, driver: str) -> None:
-    assert check("postgres_drivers", postgres, driver, "pool")["interrupt"] == "Timeout"
+    report = check("postgres_drivers", postgres, driver, "pool")
+    assert report["interrupt"] == "Timeout"
+    assert report["queue"] == list(range(20)), "twenty threads had four connections in turn"
 
 
 @needs("pymysql")

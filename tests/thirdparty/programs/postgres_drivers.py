@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import greenworld
 
-from together import COUNT, PAUSE, Service, measure
+from together import COUNT, LIMIT, PAUSE, Crew, Service, measure
 
 LOCK = os.getpid()
 """The advisory lock that is the gate."""
@@ -94,27 +94,46 @@ class Pooled(Postgres):
     """The same through SQLAlchemy, whose QueuePool has just enough connections."""
 
     def __init__(self, url: str, driver: str) -> None:
-        sqlalchemy = importlib.import_module("sqlalchemy")
-        self.text = sqlalchemy.text
-        self.engine = sqlalchemy.create_engine(
-            f"postgresql+{driver}{url[url.index('://') :]}",
-            poolclass=sqlalchemy.pool.QueuePool,
-            pool_size=COUNT,
-            max_overflow=1,
-            isolation_level="AUTOCOMMIT",
-        )
+        self.url = f"postgresql+{driver}{url[url.index('://') :]}"
+        self.library: Any = importlib.import_module("sqlalchemy")
+        self.engine = self.make_engine(COUNT + 1)
         self.keeper = self.engine.connect()
         self.ask(self.keeper, f"SELECT pg_advisory_lock({LOCK})")
+
+    def make_engine(self, size: int) -> Any:
+        return self.library.create_engine(
+            self.url,
+            poolclass=self.library.pool.QueuePool,
+            pool_size=size,
+            max_overflow=0,
+            pool_timeout=LIMIT,
+            isolation_level="AUTOCOMMIT",
+        )
 
     def connect(self) -> Any:
         return self.engine.connect()
 
     def ask(self, connection: Any, query: str) -> Any:
-        return connection.execute(self.text(query)).scalar()
+        return connection.execute(self.library.text(query)).scalar()
+
+    def queue_up(self) -> list[int]:
+        """What twenty threads are told that share four connections; they wait for one another."""
+        engine = self.make_engine(4)
+
+        def call(number: int) -> int:
+            with engine.connect() as connection:
+                return int(self.ask(connection, f"SELECT {number} FROM pg_sleep(0.01)"))
+
+        answers = Crew(call, range(COUNT)).finish()
+        engine.dispose()
+        return answers
 
 
 def main(url: str, driver: str, pool: str = "") -> None:
-    service = (Pooled if pool else Postgres)(url, driver)
-    more = {} if pool else {"time_out": service.time_out(), "build": service.build()}
+    service: Any = (Pooled if pool else Postgres)(url, driver)
+    if pool:
+        more = {"queue": service.queue_up()}
+    else:
+        more = {"time_out": service.time_out(), "build": service.build()}
     measure(service, interrupt=service.interrupt(), **more)
     service.leave(service.keeper)
