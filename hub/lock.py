@@ -10,15 +10,18 @@ before its hub was made is still its own afterwards.
 
 from __future__ import annotations
 
+import sys
 from _thread import TIMEOUT_MAX
+from time import sleep as native_sleep
 
-from greenworld.hub.contention import Contended
+from greenworld.hub.contention import NO_HUB, OVERTAKEN_LIMIT, TURN, Contended
 from greenworld.hub.flow import current_greenlet
-from greenworld.hub.task import Guest
+from greenworld.hub.task import Guest, host_of
 from greenworld.hub.typed import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from types import FrameType
 
 __all__ = ["Lock", "RLock"]
 
@@ -174,11 +177,59 @@ class RLock(Lock):
         if self._is_owned():
             self._count += 1
             return True
+        if self._owner is None and not self._permits and self._is_half_taken():
+            # This finaliser has struck its own thread between two steps of taking it, which the
+            # thread will end as if nothing had been: with a count of one.
+            self._owner = _flow_of(current_greenlet())
+            self._count = 2
+            return True
         if self._wait_turn(seconds) if blocking else self._take():
             self._owner = _flow_of(current_greenlet())
             self._count = 1
             return True
         return False
+
+    def _wake_first(self) -> None:
+        """As any lock does, but whom it is handed to owns it from then on."""
+        try:
+            waiter = self._waiters.popleft()
+        except IndexError:
+            return
+        try:
+            hub = current_greenlet().task.hub
+        except AttributeError:
+            hub = NO_HUB
+        if waiter.hub is hub or self._overtaken >= OVERTAKEN_LIMIT:
+            try:
+                self._permits.pop()
+            except IndexError:
+                pass  # taken by another OS thread: announced only
+            else:
+                self._overtaken = 0
+                if hub is not NO_HUB and waiter.hub is hub:
+                    self._owner = host_of(waiter)
+                    self._count = 1
+                waiter.given = TURN
+        waiter.wake()
+
+    def _is_half_taken(self) -> bool:
+        """Whether the caller is a finaliser that has struck a thread that has just taken it.
+
+        Only where it is taken and has no owner: another OS thread may be between the same two
+        steps, but not for long. Never two by the garbage collector, which does one at a time.
+        """
+        frame: FrameType | None = sys._getframe(2).f_back  # below this very acquire
+        while frame is not None and not (
+            frame.f_code in _TAKING and frame.f_locals.get("self") is self
+        ):
+            frame = frame.f_back
+        if frame is None:
+            return False
+        for _ in range(OTHERS_LOOKS):
+            if self._owner is not None or self._permits:
+                return False
+            native_sleep(OTHERS_STEP)
+        return True
 
     def release(self) -> None:
         """Give it up once. RuntimeError if the caller does not own it."""
@@ -238,6 +289,12 @@ class RLock(Lock):
     def _acquire_restore(self, state: tuple[int, Any]) -> None:
         self.acquire()
         self._count = state[0]
+
+
+_TAKING = (RLock.acquire.__code__, RLock._acquire_slowly.__code__)
+OTHERS_LOOKS = 20
+OTHERS_STEP = 0.0005
+"""Seconds. Another OS thread gets the GIL meanwhile and ends what it has begun."""
 
 
 def _flow_of(current: Any) -> Any:

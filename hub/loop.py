@@ -257,10 +257,39 @@ class Hub:
             if ready:
                 self.credit -= 1
                 # Not popleft(): a signal handler may raise after a call, and the entry be lost.
-                switch = ready[0].switch
+                entry = ready[0]
                 del ready[0]
-                message = switch()
-                del switch
+                message = entry.switch()
+                del entry
+
+    def wait_within(self, task: HubTask) -> None:
+        """Run the loop inside a finaliser that has struck this greenlet and waits as `task`.
+
+        The turn that was struck goes on afterwards, and finds its wake-up signalled: it must
+        not sleep on what it knew before.
+        """
+        inner = _attach(self.greenlet, HubTask(self, self.greenlet))
+        ready = self.ready
+        message: Any = None
+        try:
+            while message or not task.woken:
+                if message:
+                    message = message.begin()
+                    continue
+                if not ready:
+                    self._sleep()
+                elif self.credit <= 0:
+                    self._tick()
+                if ready:
+                    self.credit -= 1
+                    entry = ready[0]
+                    del ready[0]
+                    message = entry.switch()
+                    del entry
+        finally:
+            inner.woken = True
+            _attach(self.greenlet, task)
+            self.interrupt()
 
     def _tick(self) -> None:
         """The credit is spent: poll if it is time to, and set the next credit (rule 2.8)."""

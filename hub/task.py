@@ -15,6 +15,7 @@ thread. Knows its hub only as an attribute; imports nothing of it.
 from __future__ import annotations
 
 from greenworld.hub.errors import HubCallbackError
+from greenworld.hub.finaliser import in_finaliser
 from greenworld.hub.thread_state import Keeping
 from greenworld.hub.typed import TYPE_CHECKING, Any
 
@@ -217,9 +218,16 @@ class Guest(Keeping, Task):
 
 
 class HubTask(Task):
-    """The hub's own greenlet: never an entry of the run queue, and must not wait."""
+    """The hub's own greenlet: never an entry of the run queue, and its callbacks must not wait.
 
-    __slots__ = ("_hub",)
+    A finaliser may: the garbage collector has begun it here, where anybody may be struck.
+    """
+
+    __slots__ = ("_hub", "woken")
+
+    def __init__(self, hub: Hub, carrier: Greenlet) -> None:
+        super().__init__(hub, carrier)
+        self.expired = self.woken = False
 
     @property
     def hub(self) -> Hub:
@@ -237,17 +245,40 @@ class HubTask(Task):
         """What reports call it."""
         return "hub"
 
+    def wake(self) -> None:
+        """Let the waiting finaliser go on. Callable from any OS thread."""
+        self.woken = True
+        super().wake()
+
     def park(self, what: object, lot: Lot, timeout: float | None = None) -> bool:
-        """Refuse: HubCallbackError."""
-        lot.remove(self)
-        raise HubCallbackError(
-            f"blocking call ({type(what).__name__}) in a hub callback: "
-            "spawn a green thread from the callback and block there"
-        )
+        """Wait, in a finaliser; else refuse: HubCallbackError."""
+        if not in_finaliser():
+            lot.remove(self)
+            raise HubCallbackError(
+                f"blocking call ({type(what).__name__}) in a hub callback: "
+                "spawn a green thread from the callback and block there"
+            )
+        if timeout is not None:
+            return self._park_for(what, lot, timeout)
+        self.waiting_on, self.lot = what, lot
+        self.woken = False
+        try:
+            self._hub.wait_within(self)
+        except BaseException:
+            self._leave_lot()
+            raise
+        self.lot = self.waiting_on = None
+        return True
+
+    def _expire(self) -> None:
+        super()._expire()
+        if self.expired:
+            self.woken = True
 
     def give_way(self) -> None:
-        """Refuse: HubCallbackError."""
-        raise HubCallbackError("sleep(0) in a hub callback: spawn a green thread instead")
+        """Refuse: HubCallbackError. In a finaliser, nothing: there is no hurry."""
+        if not in_finaliser():
+            raise HubCallbackError("sleep(0) in a hub callback: spawn a green thread instead")
 
 
 def host_of(task: Task) -> Task:

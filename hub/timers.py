@@ -149,11 +149,17 @@ class Timers:
         return None
 
     def _surface(self, lane: Lane) -> None:
-        """Give the lane on top of the heap its proper place, or drop it when it is empty."""
+        """Give the lane on top of the heap its proper place, or drop it when it is empty.
+
+        A finaliser that strikes here may run the hub's loop, which does the same: hence the
+        second look.
+        """
         if lane.queue:
             self._sequence += 1
-            heapreplace(self.heap, (lane.queue[0].deadline, self._sequence, lane))
-        else:
+            entry = (lane.queue[0].deadline, self._sequence, lane)
+            if self.heap and self.heap[0][2] is lane:
+                heapreplace(self.heap, entry)
+        elif self.heap and self.heap[0][2] is lane:
             heappop(self.heap)
             if self._lanes.get(lane.seconds) is lane:
                 del self._lanes[lane.seconds]
@@ -166,14 +172,15 @@ class Timers:
             return
         now = self._clock()
         while heap and heap[0][0] <= now:
-            lane = heap[0][2]
+            top = heap[0]
+            lane = top[2]
             lane.trim()
             queue = lane.queue
-            if queue and queue[0].deadline == heap[0][0]:
+            if queue and queue[0].deadline == top[0]:
                 timer = queue.popleft()
                 callback = timer.callback
                 timer.callback = None
-                if not queue or queue[0].deadline != heap[0][0]:
+                if not queue or queue[0].deadline != top[0]:
                     self._surface(lane)
                 if callback is not None:
                     callback()
