@@ -47,9 +47,10 @@ def _methods(home: str, names: str) -> list[Patch]:
     return _renamed("socket", "socket", home, names, "socket.")
 
 
-def _threads(module: str, names: str) -> list[Patch]:
+def _threads(module: str, names: str, since: str = "", until: str = "") -> list[Patch]:
     """Rows of what is replaced by something of `greenworld.patches.thread`."""
-    return _renamed("thread", module, "thread", names)
+    rows = _renamed("thread", module, "thread", names)
+    return [row._replace(since=since, until=until) for row in rows]
 
 
 def _renamed(group: str, module: str, home: str, names: str, prefix: str = "") -> list[Patch]:
@@ -68,8 +69,9 @@ def _policies(name: str, since: str = "", until: str = "") -> list[Patch]:
     return [Patch("asyncio", "asyncio.events", f"{name}._Local", local, since, until)]
 
 
-def _locks(module: str, names: str) -> list[Patch]:
-    return [Patch("thread", module, name, "greenworld.hub.lock:Lock") for name in names.split()]
+def _locks(module: str, names: str, since: str = "") -> list[Patch]:
+    lock = "greenworld.hub.lock:Lock"
+    return [Patch("thread", module, name, lock, since) for name in names.split()]
 
 
 GROUPS = (
@@ -142,25 +144,31 @@ PATCHES: tuple[Patch, ...] = (
         for name in ("PollSelector", "EpollSelector", "DevpollSelector", "KqueueSelector")
     ),
     # `threading.RLock` is a function that asks for `_CRLock` when it is called.
-    *_locks("_thread", "allocate_lock allocate lock LockType"),
-    *_locks("threading", "_allocate_lock _LockType Lock"),
+    *_locks("_thread", "allocate_lock allocate LockType"),
+    *_locks("_thread", "lock", since="3.13"),
+    *_locks("threading", "_allocate_lock Lock"),
+    *_locks("threading", "_LockType", since="3.13"),
     Patch("thread", "_thread", "RLock", "greenworld.patches.rlock:RLock"),
     Patch("thread", "threading", "_CRLock", "greenworld.patches.rlock:RLock"),
     Patch("thread", "_thread", "_local", "greenworld.hub.local:local"),
     Patch("thread", "threading", "local", "greenworld.hub.local:local"),
     *_threads("_thread", "get_ident start_new_thread start_new=start_new_thread"),
     *_threads("_thread", "_count=count_threads"),
-    *_threads("_thread", "_set_sentinel=set_sentinel start_joinable_thread"),
-    *_threads("_thread", "_ThreadHandle=ThreadHandle _make_thread_handle=make_thread_handle"),
-    *_threads("_thread", "_get_main_thread_ident=get_main_thread_ident _shutdown=join_threads"),
-    *_threads("threading", "get_ident _start_new_thread=start_new_thread"),
-    *_threads("threading", "_set_sentinel=set_sentinel"),
-    *_threads("threading", "_start_joinable_thread=start_joinable_thread"),
-    *_threads("threading", "_ThreadHandle=ThreadHandle _make_thread_handle=make_thread_handle"),
-    *_threads("threading", "_get_main_thread_ident=get_main_thread_ident"),
-    *_threads("threading", "_thread_shutdown=join_threads"),
+    *_threads("_thread", "_set_sentinel=set_sentinel", until="3.12"),
+    *_threads("_thread", "start_joinable_thread _ThreadHandle=ThreadHandle", since="3.13"),
+    *_threads("_thread", "_make_thread_handle=make_thread_handle", since="3.13"),
+    *_threads("_thread", "_get_main_thread_ident=get_main_thread_ident", since="3.13"),
+    *_threads("_thread", "_shutdown=join_threads", since="3.13"),
+    *_threads("threading", "get_ident"),
+    *_threads("threading", "_start_new_thread=start_new_thread", until="3.12"),
+    *_threads("threading", "_set_sentinel=set_sentinel", until="3.12"),
+    *_threads("threading", "_start_joinable_thread=start_joinable_thread", since="3.13"),
+    *_threads("threading", "_ThreadHandle=ThreadHandle", since="3.13"),
+    *_threads("threading", "_make_thread_handle=make_thread_handle", since="3.13"),
+    *_threads("threading", "_get_main_thread_ident=get_main_thread_ident", since="3.13"),
+    *_threads("threading", "_thread_shutdown=join_threads", since="3.13"),
     *_threads("threading", "_DummyThread.__init__=initialize_dummy"),
-    *_threads("threading", "_thread_local_info=dummy_locals"),
+    *_threads("threading", "_thread_local_info=dummy_locals", since="3.13"),
     *_renamed("os", "os", "descriptors", "read readv write writev"),
     *_renamed("os", "os", "descriptors", "eventfd_read eventfd_write close closerange dup2"),
     *_renamed("os", "os", "fileio", "fdopen"),

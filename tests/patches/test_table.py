@@ -10,33 +10,26 @@ import selectors
 import sys
 from pathlib import Path
 from pkgutil import resolve_name
+from typing import Any
 
 import pytest
 
 import greenworld.hub
-from greenworld.patches.table import GROUPS, OPTIONAL, PATCHES, SETTLERS, Patch
+from greenworld.patches.table import GROUPS, OPTIONAL, PATCHES, SETTLERS, Patch, is_late
 
-RELEASE_DEPENDENT = {
-    "_thread.lock",
-    "threading._LockType",
-    "_thread._set_sentinel",
-    "threading._set_sentinel",
-    "threading._start_new_thread",
-    "_thread.start_joinable_thread",
-    "threading._start_joinable_thread",
-    "_thread._ThreadHandle",
-    "threading._ThreadHandle",
-    "_thread._make_thread_handle",
-    "threading._make_thread_handle",
-    "_thread._get_main_thread_ident",
-    "threading._get_main_thread_ident",
-    "_thread._shutdown",
-    "threading._thread_shutdown",
-    "threading._thread_local_info",
-    "subprocess._fork_exec",
-    "asyncio.events.BaseDefaultEventLoopPolicy._Local",
-    "asyncio.events._BaseDefaultEventLoopPolicy._Local",
-}
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "patching.md"
+
+
+def is_of_another_release(patch: Patch) -> bool:
+    """Whether the row says that this Python has no such name."""
+
+    def number(text: str) -> tuple[int, ...]:
+        return tuple(map(int, text.split(".")))
+
+    mine = sys.version_info[:2]
+    return bool(
+        (patch.since and mine < number(patch.since)) or (patch.until and mine > number(patch.until))
+    )
 
 
 def is_of_another_platform(patch: Patch) -> bool:
@@ -52,12 +45,43 @@ def test_row(patch: Patch) -> None:
         pytest.skip("this platform has no such thing")
     replacement = resolve_name(patch.replacement)
     assert callable(replacement) or inspect.getdoc(replacement) is not None
-    if str(patch) in RELEASE_DEPENDENT:
-        return
     if patch.module.partition(".")[0] not in sys.stdlib_module_names:
         pytest.importorskip(patch.module)
-    owner = importlib.import_module(patch.module)
-    assert resolve_name(f"{owner.__name__}:{patch.attribute}") is not None
+    try:
+        owner: Any = importlib.import_module(patch.module)
+        for name in patch.attribute.split("."):
+            owner = getattr(owner, name)
+    except AttributeError:
+        assert is_of_another_release(patch)
+    else:
+        assert not is_of_another_release(patch)
+
+
+@pytest.mark.skipif(not DOCUMENT.exists(), reason="an installed package has no documents")
+def test_the_document_lists_the_table() -> None:
+    """To renew it: run this file as a program."""
+    text = DOCUMENT.read_text("utf-8")
+    _, _, rest = text.partition("<!-- table -->\n")
+    listed, _, _ = rest.partition("<!-- end of table -->")
+    assert listed.strip() == list_table().strip()
+
+
+def list_table() -> str:
+    """Everything that is patched, a line for each group and module, as Markdown."""
+    lines = ["| group | module | names |", "|---|---|---|"]
+    for group in (*GROUPS, *OPTIONAL):
+        rows = [patch for patch in PATCHES if patch.group == group]
+        for module in dict.fromkeys(patch.module for patch in rows):
+            names = ", ".join(_list_name(patch) for patch in rows if patch.module == module)
+            late = " (when it is imported)" if is_late(module) else ""
+            lines.append(f"| {group} | `{module}`{late} | {names} |")
+    return "\n".join(lines)
+
+
+def _list_name(patch: Patch) -> str:
+    since = f" from {patch.since}" if patch.since else ""
+    until = f" up to {patch.until}" if patch.until else ""
+    return f"`{patch.attribute}`{since}{until}"
 
 
 def test_rows_are_unique() -> None:
@@ -90,3 +114,9 @@ def test_the_hub_never_reads_a_patchable_attribute() -> None:
                 if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
                     names = patched.get(node.value.id, set())
                     assert node.attr not in names, f"{path.name}:{node.lineno}"
+
+
+if __name__ == "__main__":
+    before, mark, rest = DOCUMENT.read_text("utf-8").partition("<!-- table -->\n")
+    _, end, after = rest.partition("<!-- end of table -->")
+    DOCUMENT.write_text(f"{before}{mark}{list_table()}\n{end}{after}", "utf-8")
