@@ -280,7 +280,10 @@ def sigtimedwait(sigset: Iterable[int], timeout: float, /) -> _Any:  # type: ign
     return _until(lambda: _plain_sigtimedwait(numbers, 0), None, timeout)
 
 
-for _name in ("signal", "getsignal", "raise_signal", "set_wakeup_fd", "pause", "sigwait"):
+for _name in (
+    *("signal", "getsignal", "raise_signal", "set_wakeup_fd"),
+    *("pause", "sigwait", "sigwaitinfo", "sigtimedwait"),
+):
     globals()[_name].__module__ = "signal"  # as their originals say
 del _name
 
