@@ -43,7 +43,13 @@ turns = []
 """
 
 
-@pytest.fixture(params=["fork", "spawn", "forkserver"])
+@pytest.fixture(
+    params=[
+        "fork",
+        pytest.param("spawn", marks=pytest.mark.slow),
+        pytest.param("forkserver", marks=pytest.mark.slow),
+    ]
+)
 def run(request: pytest.FixtureRequest, complete: Complete, tmp_path: Path) -> Callable[[str], str]:
     """What a program file prints whose last part, after `MAIN`, runs with a context `mp`."""
 
