@@ -66,27 +66,24 @@ def test_subprocess_run_in_parallel() -> None:
 
 
 def test_run_with_a_timeout() -> None:
-    """`run(timeout=)`: ok; other threads run meanwhile."""
-    rounds = 0
-    ended = False
+    """`run(timeout=)`: ok; other threads run meanwhile, and it comes in time."""
+    reader, writer = os.pipe()
 
     def tick() -> None:
-        nonlocal rounds
-        while not ended:
-            rounds += 1
+        for _ in range(20):
             time.sleep(0.001)
+        os.close(writer)  # which ends the child
 
     ticker = _start(tick)
-    before = rounds
+    assert subprocess.run(["cat"], stdin=reader, timeout=LIMIT).returncode == 0
+    _finish(ticker)
+    os.close(reader)
     try:
-        subprocess.run(["sleep", "60"], timeout=0.1)
+        subprocess.run(["sleep", "60"], timeout=0.05)
     except TimeoutExpired:
         pass
     else:
         raise AssertionError("it did not time out")
-    ended = True
-    _finish(ticker)
-    assert rounds - before >= 5
 
 
 def test_a_grandchild_does_not_hold_up_the_timeout() -> None:
