@@ -186,6 +186,7 @@ PATCHES: tuple[Patch, ...] = (
     *_renamed("multiprocessing", "multiprocessing.connection", "connections", "wait"),
     *_renamed("signal", "signal", "signal", "signal getsignal raise_signal set_wakeup_fd"),
     *_renamed("signal", "signal", "signal", "pause sigwait sigwaitinfo sigtimedwait"),
+    *_renamed("signal", "signal", "sigmask", "pthread_kill pthread_sigmask"),
     # The executors' queue: the one written in Python waits on patched locks.
     Patch("thread", "queue", "SimpleQueue", "queue:_PySimpleQueue"),
     *_renamed("asyncio", "sys", "thread_state", "set_asyncgen_hooks"),
