@@ -48,6 +48,25 @@ print(waiting.wait.__name__)
     assert out == "wait_selector\n"
 
 
+@needs("psycopg_binary")
+def test_what_ends_a_green_thread_has_psycopg_cancel_the_query(program: Run) -> None:
+    out = program(
+        """
+from greenlet import GreenletExit
+from greenworld import Timeout
+from greenworld.patches import monkey_patch, undo
+import psycopg.connection as connection
+plain = (getattr(connection, "_INTERRUPTED", None),)
+monkey_patch()
+interrupted = getattr(connection, "_INTERRUPTED", (Timeout, GreenletExit))
+print({Timeout, GreenletExit} <= {*interrupted})
+undo()
+print(getattr(connection, "_INTERRUPTED", None) is plain[0])
+"""
+    )
+    assert out.split() == ["True", "True"]
+
+
 @needs("psycopg2")
 @pytest.mark.parametrize("early", ["early", ""])
 def test_psycopg2_gets_a_wait_callback(program: Run, early: str) -> None:
