@@ -11,6 +11,7 @@ a child process, a `dup`, a process that was sent it. None of them expects
 3. `connect`, `accept` and `sendfile` have none. The mode is changed for the
    duration of one such call, which does not wait, in the OS thread of the hub
    that the channel is bound to: nobody else may change it at the same time.
+   `connect` is called so in any case: nobody waits for what is not connected.
 4. A descriptor that others are known to hold keeps its mode: `accept` then
    waits for readiness and is called on a native thread, because another
    process may be faster; `sendfile` gives way to reading and sending. Others
@@ -45,9 +46,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 __all__ = [
+    "Stash",
     "accept_now",
     "call_now",
-    "drop_stash",
     "is_shared",
     "may_switch_mode",
     "pin",
@@ -138,58 +139,98 @@ def accept_now(sock: Any) -> tuple[int, Any]:
     if may_switch_mode(channel, sock):
         result: tuple[int, Any] = call_now(channel, sock, c_accept)
         return result
-    if channel.stash:
-        return channel.stash.popleft()
-    if not wait_fd(c_fileno(sock), READ, 0):
+    stash = channel.stash
+    if stash is None:
+        stash = channel.stash = Stash(channel)
+    if stash.found:
+        return stash.found.popleft()
+    if stash.lingering or not wait_fd(c_fileno(sock), READ, 0):
         raise BlockingIOError(EAGAIN, os.strerror(EAGAIN))
-    return _Acceptance(sock, channel).wait()
+    return _Acceptance(sock, stash).wait()
+
+
+class Stash:
+    """What calls of `accept` have brought, or will bring, after nobody waited for them any more."""
+
+    __slots__ = ("channel", "found", "lingering")
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.found: deque[tuple[int, Any]] = deque()
+        self.lingering: list[_Acceptance] = []
+        """They take the next connection: until then nobody else is to try."""
+
+    def keep(self, found: tuple[int, Any]) -> None:
+        """Keep a connection for the next who asks; in any OS thread."""
+        if channels.get(self.channel.key) is self.channel:
+            self.found.append(found)
+        else:
+            os.close(found[0])  # the listener is gone
+
+    def end(self, acceptance: _Acceptance) -> None:
+        """One lingers no longer: who waits for readiness is to look again. In any OS thread."""
+        try:
+            self.lingering.remove(acceptance)
+        except ValueError:
+            pass
+        io = self.channel.io
+        if io is not UNBOUND:
+            io.hub.post(partial(io.ready, READ))
+
+    def drop(self) -> None:
+        """Before the listener is closed: reset the connections that nobody asked for."""
+        while self.found:
+            os.close(self.found.popleft()[0])
 
 
 class _Acceptance:
-    """One `accept` on a native thread. What it brings too late is for the next who asks."""
+    """One `accept` on a native thread.
 
-    __slots__ = ("_abandoned", "_channel", "_found", "_sock")
+    Whoever gives up marks that first and looks second, and so does the native
+    thread with what it has done: one of the two always sees the other.
+    """
 
-    def __init__(self, sock: Any, channel: Channel) -> None:
+    __slots__ = ("_abandoned", "_begun", "_done", "_found", "_sock", "_stash")
+
+    def __init__(self, sock: Any, stash: Stash) -> None:
         self._sock = sock
-        self._channel = channel
+        self._stash = stash
         self._found: list[tuple[int, Any]] = []
-        self._abandoned = False
+        self._abandoned = self._begun = self._done = False
 
     def wait(self) -> tuple[int, Any]:
         """**Blocks** the green thread."""
         try:
-            run(self._accept)
+            run(self.accept)
             return self._found.pop()
         except BaseException:
-            self._abandoned = True
-            self._keep()
+            self.abandon()
             raise
 
-    def _accept(self) -> None:
-        self._found.append(c_accept(self._sock))
+    def accept(self) -> None:
+        """On the native thread."""
+        self._begun = True
         if self._abandoned:
-            self._keep()
-
-    def _keep(self) -> None:
-        """Whoever takes it out of the list, keeps it: two OS threads may try."""
+            self._stash.end(self)
+            return
         try:
-            found = self._found.pop()
+            self._found.append(c_accept(self._sock))
+        finally:
+            self._done = True
+            if self._abandoned:
+                self._pass_on()
+
+    def abandon(self) -> None:
+        """Nobody waits any more."""
+        self._stash.lingering.append(self)
+        self._abandoned = True
+        if self._done or not self._begun:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Whoever takes the connection out of the list, keeps it: two OS threads may try."""
+        try:
+            self._stash.keep(self._found.pop())
         except IndexError:
-            return
-        channel = self._channel
-        if channels.get(channel.key) is not channel:
-            os.close(found[0])  # the listener is gone
-            return
-        if channel.stash is None:
-            channel.stash = deque()
-        channel.stash.append(found)
-        io = channel.io
-        if io is not UNBOUND:
-            io.hub.post(partial(io.ready, READ))  # who waits for readiness is to look again
-
-
-def drop_stash(channel: Channel) -> None:
-    """Before the listener is closed: reset the connections that nobody asked for."""
-    while channel.stash:
-        os.close(channel.stash.popleft()[0])
+            pass
+        self._stash.end(self)

@@ -34,12 +34,12 @@ from greenworld.hub.readiness import wait_fd
 from greenworld.hub.task import Task
 
 if TYPE_CHECKING:
-    from collections import deque
     from collections.abc import Callable
 
     from greenworld.hub.io import Io
     from greenworld.hub.lock import Lock
     from greenworld.hub.loop import Hub
+    from greenworld.patches.blocking import Stash
 
     _Ref = ref[stdlib_socket.socket]
 else:
@@ -95,7 +95,7 @@ class Channel(_Ref):
     """Whether the descriptor stays non-blocking also without a time-out."""
     shared: bool
     """Whether others are known to hold the open file."""
-    stash: deque[tuple[int, Any]] | None
+    stash: Stash | None
     """Connections that were accepted for somebody who did not wait for them any more."""
     stream: bool
     """Whether a short read proves that nothing is left."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from greenworld.hub.readiness import close_fd
 from greenworld.hub.spawning import sleep
-from greenworld.patches.blocking import call_now, drop_stash, set_mode
+from greenworld.patches.blocking import call_now, set_mode
 from greenworld.patches.channel import UNBOUND, Channel, channels, open_channel
 from greenworld.patches.resolver import numeric_address
 
@@ -226,7 +226,7 @@ def close_for_real(self: Socket, _ss: Any = c_socket) -> None:
     if fd >= 0:
         channel = channels.pop(id(self), None)
         if channel is not None and channel.stash:
-            drop_stash(channel)
+            channel.stash.drop()
         close_fd(fd)
     c_close(self)
 

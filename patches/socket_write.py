@@ -162,7 +162,7 @@ def sendmsg(
     return count
 
 
-def _share_what_is_sent(ancillary: Iterable[tuple[int, int, Buffer]]) -> None:
+def _share_what_is_sent(ancillary: Iterable[Any]) -> None:
     """Others are about to hold the open files whose descriptors are sent."""
     for message in ancillary:  # what is no message, the call will refuse
         if isinstance(message, tuple) and message[:-1] == (SOL_SOCKET, SCM_RIGHTS):

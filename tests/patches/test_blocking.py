@@ -197,15 +197,42 @@ def test_a_stolen_connection_is_no_trouble(start: Any, monkeypatch: Any) -> None
                 assert address == client.getsockname()
 
 
-def test_what_was_accepted_too_late_ends_with_the_listener(start: Any) -> None:
+def test_what_was_accepted_too_late_ends_with_the_listener() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.set_inheritable(True)
-        acceptance = blocking._Acceptance(listener, open_channel(listener))
-        acceptance._abandoned = True
-        with connect_to(listener) as client:
-            acceptance._accept()
-            listener.close()
-            assert client.recv(1) == b""
+        channel = channels.get(id(listener)) or open_channel(listener)
+        for closes_first in (False, True):
+            stash = channel.stash = blocking.Stash(channel)
+            acceptance = blocking._Acceptance(listener, stash)
+            with connect_to(listener) as client:
+                acceptance.accept()
+                if closes_first:
+                    listener.close()
+                acceptance.abandon()
+                assert not stash.lingering
+                assert len(stash.found) == (not closes_first)
+                stash.drop()
+                assert client.recv(1) == b""
+
+
+def test_an_accept_that_fails_is_over(start: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as plain:
+        channel = channels.get(id(listener)) or open_channel(listener)
+        stash = channel.stash = blocking.Stash(channel)
+        with pytest.raises(OSError, match="Invalid argument"):
+            blocking._Acceptance(plain, stash).wait()
+        assert not stash.lingering
+
+
+def test_an_acceptance_that_never_began() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        channel = channels.get(id(listener)) or open_channel(listener)
+        stash = channel.stash = blocking.Stash(channel)
+        acceptance = blocking._Acceptance(listener, stash)
+        acceptance.abandon()
+        assert not stash.lingering
+        acceptance.accept()  # does not wait
+        assert not stash.lingering
+        assert not stash.found
 
 
 PREFORKED = """

@@ -405,3 +405,41 @@ def test_several_acceptors_are_served_in_order(listener: Any, start: Any) -> Non
     for client in clients:
         client.close()
     assert order == [0, 1, 2]
+
+
+def test_a_read_that_waits_for_all(tcp: Any, start: Any) -> None:
+    left, right = tcp
+    left.settimeout(None)
+    buffer = bytearray(10)
+    reads: Any = (
+        (lambda: left.recv(10, socket.MSG_WAITALL), b"1234567890"),
+        (lambda: left.recv_into(buffer, 10, socket.MSG_WAITALL), 10),
+        (lambda: left.recv_into(buffer, 0, socket.MSG_WAITALL), 10),
+    )
+    for read, expected in reads:
+        reading = start(read)
+        for piece in (b"123", b"45", b"67890"):
+            assert not reading.join(0.01)
+            right.sendall(piece)
+        assert reading.wait(20) == expected
+    assert bytes(buffer) == b"1234567890"
+    reading = start(left.recv, 10, socket.MSG_WAITALL)
+    sleep(0)
+    right.sendall(b"end")
+    right.close()
+    assert reading.wait(20) == b"end"
+
+
+def test_flags_that_never_wait(tcp: Any) -> None:
+    left, _ = tcp
+    left.settimeout(None)
+    for call in (
+        lambda: left.recv(1, socket.MSG_DONTWAIT),
+        lambda: left.recv_into(bytearray(1), 1, socket.MSG_DONTWAIT),
+        lambda: left.recvfrom(1, socket.MSG_DONTWAIT),
+        lambda: left.recvmsg(1, 0, socket.MSG_DONTWAIT),
+        lambda: left.sendall(b"x" * 50_000_000, socket.MSG_DONTWAIT),
+        lambda: left.send(b"x", socket.MSG_DONTWAIT),
+    ):
+        with pytest.raises(BlockingIOError):
+            call()
