@@ -184,8 +184,9 @@ class RLock(Lock):
             self._count = 2
             return True
         if self._wait_turn(seconds) if blocking else self._take():
-            self._owner = _flow_of(current_greenlet())
-            self._count = 1
+            if self._owner is None:  # else whoever has handed it over has said so already
+                self._owner = _flow_of(current_greenlet())
+                self._count = 1
             return True
         return False
 
@@ -207,7 +208,7 @@ class RLock(Lock):
             else:
                 self._overtaken = 0
                 if hub is not NO_HUB and waiter.hub is hub:
-                    self._owner = host_of(waiter)
+                    self._owner = host_of(waiter) if type(waiter) is Guest else waiter
                     self._count = 1
                 waiter.given = TURN
         waiter.wake()
