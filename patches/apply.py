@@ -322,8 +322,9 @@ def patched_groups() -> frozenset[str]:
 
 
 def replaced_names() -> list[Any]:
-    """The originals of the names that modules have had replaced."""
-    return [old for names in _state.originals.values() for old in vars(names).values()]
+    """The original functions and classes that modules have had replaced."""
+    originals = [old for names in _state.originals.values() for old in vars(names).values()]
+    return [old for old in originals if callable(old)]
 
 
 def originals_of(module: str) -> dict[str, Any] | None:
