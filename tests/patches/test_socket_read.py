@@ -433,13 +433,14 @@ def test_a_read_that_waits_for_all(tcp: Any, start: Any) -> None:
 def test_flags_that_never_wait(tcp: Any) -> None:
     left, _ = tcp
     left.settimeout(None)
-    for call in (
+    calls: Any = (
         lambda: left.recv(1, socket.MSG_DONTWAIT),
         lambda: left.recv_into(bytearray(1), 1, socket.MSG_DONTWAIT),
         lambda: left.recvfrom(1, socket.MSG_DONTWAIT),
         lambda: left.recvmsg(1, 0, socket.MSG_DONTWAIT),
         lambda: left.sendall(b"x" * 50_000_000, socket.MSG_DONTWAIT),
         lambda: left.send(b"x", socket.MSG_DONTWAIT),
-    ):
+    )
+    for call in calls:
         with pytest.raises(BlockingIOError):
             call()
