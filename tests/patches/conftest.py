@@ -93,7 +93,8 @@ def start() -> Iterator[Started]:
 BESIDE_LOOPS = """
 import greenworld
 greenworld.monkey_patch()
-import asyncio, contextlib, os, signal, socket, sys, threading, time
+import asyncio, contextlib, logging, os, signal, socket, sys, threading, time
+logging.getLogger("asyncio").setLevel(logging.ERROR)  # debug mode complains of slow machines
 LIMIT = 20
 native_sleep = greenworld.original("time").sleep
 native_lock = greenworld.original("_thread").allocate_lock

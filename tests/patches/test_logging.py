@@ -203,10 +203,11 @@ def test_the_scheduler_of_events(program: Run) -> None:
 import sched
 log = []
 scheduler = sched.scheduler()
-scheduler.enter(0.002, 1, log.append, ("second",))
-scheduler.enter(0.001, 1, log.append, ("first",))
+start = time.monotonic()
+scheduler.enterabs(start + 0.002, 1, log.append, ("second",))
+scheduler.enterabs(start + 0.001, 1, log.append, ("first",))
 beats = []
-run(scheduler.run, scheduler.run, lambda: beats.append(time.sleep(0.0001)))
+run(scheduler.run, lambda: beats.append(time.sleep(0.0001)))
 print(log, len(beats), scheduler.empty())
 """
     )
