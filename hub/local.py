@@ -34,6 +34,13 @@ __all__ = ["Record", "find_in_class", "find_owner", "local"]
 FIRST_SWEEP = 16
 KEYED_CLASSES = 64
 
+_OWNER = object()
+"""The key under which a home has the reference to its owner, which all records share.
+
+One that only the record of a local in a garbage cycle had would be garbage too, and the
+collector would clear it before the record could use it.
+"""
+
 _numbers = count()
 _keyed_classes_left: Iterator[None] = repeat(None, KEYED_CLASSES)
 
@@ -71,9 +78,12 @@ class Record:
                 if getattr(each(), "locals", None) is None:
                     owners.pop(number, None)
             self.sweep_at = 2 * len(owners) + FIRST_SWEEP
-        owners[next(_numbers)] = ref(owner)
+        owners[next(_numbers)] = reference = ref(owner)
+        home = owner.locals
+        if _OWNER not in home:
+            home[_OWNER] = {"": reference}
         values: dict[str, Any] = {}
-        owner.locals[self.key] = values
+        home[self.key] = values
         return values
 
     def __del__(self) -> None:

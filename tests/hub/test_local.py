@@ -274,6 +274,27 @@ def test_values_go_with_the_local(make: Callable[[], Any]) -> None:
     thread.wait(LIMIT)
 
 
+def test_values_go_with_a_local_in_a_cycle(make: Callable[[], Any]) -> None:
+    """Also where no other local has values, so that nobody else refers to the thread."""
+
+    def use() -> Any:
+        each = make()
+        each.value = value = Value()
+        cycle: list[Any] = [each]
+        cycle.append(cycle)
+        gone = weakref.ref(value)
+        del each, cycle, value
+        gc.collect()
+        return gone()
+
+    assert spawn(use).wait(LIMIT) is None
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(use()))
+    thread.start()
+    thread.join(LIMIT)
+    assert results == [None]
+
+
 def test_a_local_is_not_confused_with_one_that_was_there_before(make: Callable[[], Any]) -> None:
     for number in range(1000):
         shared = make()
