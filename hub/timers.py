@@ -35,12 +35,14 @@ SWEEP_ABOVE = 64
 class Lane:
     """Timers of one duration, oldest first."""
 
-    __slots__ = ("dead", "queue", "seconds")
+    __slots__ = ("dead", "dropped", "queue", "seconds")
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.queue: deque[Timer] = deque()
         self.dead = 0
+        self.dropped = False
+        """Whether it has left the heap, because it was empty."""
 
     def trim(self) -> None:
         """Drop cancelled timers from the front."""
@@ -118,6 +120,8 @@ class Timers:
             lane = self._open(seconds, timer)
         timer.lane = lane
         lane.queue.append(timer)
+        if lane.dropped:  # since we looked: a finaliser that struck here has let others run
+            self._raise_again(lane)
         return timer
 
     def _open(self, seconds: float, timer: Timer) -> Lane:
@@ -132,6 +136,12 @@ class Timers:
         self._sequence += 1
         heappush(self.heap, (timer.deadline, self._sequence, lane))
         return lane
+
+    def _raise_again(self, lane: Lane) -> None:
+        """Bring a lane back that was dropped while it was empty, before its next timer stood in it."""
+        lane.dropped = False
+        self._sequence += 1
+        heappush(self.heap, (lane.queue[0].deadline, self._sequence, lane))
 
     def timeout(self) -> float | None:
         """Seconds until `fire` should be called, None without a live timer.
@@ -161,6 +171,7 @@ class Timers:
                 heapreplace(self.heap, entry)
         elif self.heap and self.heap[0][2] is lane:
             heappop(self.heap)
+            lane.dropped = True
             if self._lanes.get(lane.seconds) is lane:
                 del self._lanes[lane.seconds]
 

@@ -311,3 +311,31 @@ def test_a_failing_timer_is_reported(reported: list[tuple[str, BaseException]]) 
     get_hub().timers.start(0.001, fail)
     sleep(0.002)
     assert [str(error) for _, error in reported] == ["in a timer"]
+
+
+def test_a_lane_that_is_dropped_while_a_timer_starts_comes_back() -> None:
+    class Struck(Clock):
+        """Runs the hub's timers in the middle of a start, as a finaliser that waits there does."""
+
+        timers: Timers
+        armed = False
+
+        def __call__(self) -> float:
+            if self.armed:
+                self.armed = False
+                self.now += 10
+                self.timers.fire()
+            return self.now
+
+    clock = Struck()
+    clock.timers = timers = Timers(clock)
+    fired: list[str] = []
+    timers.start(1, lambda: fired.append("first"))
+    clock.armed = True
+    timers.start(1, lambda: fired.append("second"))
+    assert fired == ["first"]
+    assert timers.timeout() == 1
+    clock.now += 1
+    timers.fire()
+    assert fired == ["first", "second"]
+    assert timers.timeout() is None
