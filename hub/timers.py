@@ -138,7 +138,7 @@ class Timers:
         return lane
 
     def _raise_again(self, lane: Lane) -> None:
-        """Bring a lane back that was dropped while it was empty, before its next timer stood in it."""
+        """Bring back a lane that was dropped just before its next timer stood in it."""
         lane.dropped = False
         self._sequence += 1
         heappush(self.heap, (lane.queue[0].deadline, self._sequence, lane))
