@@ -87,9 +87,6 @@ class Sentinel(Lock):
         """What a report says of a wait for it; its holder is the thread that it stands for."""
         return "the end of a thread"
 
-    def _pass_on(self) -> bool:
-        return False
-
     def _wake_first(self) -> None:
         try:
             waiter = self._waiters.popleft()
