@@ -15,6 +15,7 @@ from sys import platform
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from greenworld.hub.poller import READ, WRITE
 from greenworld.hub.readiness import close_fd
 from greenworld.hub.spawning import sleep
 from greenworld.patches.blocking import call_now, set_mode
@@ -152,10 +153,15 @@ def _connect_result(channel: Channel, sock: Socket, address: Address) -> int:
 
 
 def _begin_connected(channel: Channel) -> None:
-    """Forget the hang-up that an unconnected socket reports."""
+    """Forget the hang-up that an unconnected socket reports.
+
+    The peer may have hung up already: the kernel is asked once more, and tells with the next poll.
+    """
     io = channel.io
     if io is not UNBOUND and channel.ident == get_ident():
-        io.hangup = False
+        if io.hangup and not io.closed:
+            io.hangup = False
+            io.hub.poller.rearm(io, READ | WRITE)
         io.readable = True
 
 

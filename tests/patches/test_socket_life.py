@@ -157,6 +157,21 @@ def test_connects_to_a_name(listener: Any) -> None:
         client.connect(("localhost", listener.getsockname()[1]))
 
 
+@pytest.mark.parametrize("timeout", [None, 20.0])
+def test_a_peer_that_hangs_up_before_connect_returns(
+    listener: Any, start: Any, timeout: float | None
+) -> None:
+    def serve() -> None:
+        peer, _ = listener.accept()
+        with peer:
+            peer.sendall(b"bye")
+
+    start(serve)  # runs when the client waits for its connection
+    with socket.create_connection(listener.getsockname(), timeout) as client:
+        parts = start(lambda: [client.recv(100), client.recv(100)])
+        assert parts.wait(20) == [b"bye", b""]
+
+
 def test_reading_after_a_refused_connect_and_a_good_one(listener: Any, start: Any) -> None:
     with socket.socket() as client:
         client.settimeout(20)
