@@ -1,4 +1,4 @@
-"""Queues by name, and the two that give their items out in another order.
+"""Queues by name: the simple one, and the two that give their items out in another order.
 
 Owns the orders. `hub/fifo.py` owns the hand-over.
 """
@@ -12,11 +12,27 @@ from queue import Empty, Full
 from greenworld.hub.errors import ShutDown
 from greenworld.hub.fifo import OWED, SLOT, Queue
 from greenworld.hub.lock import Lock
-from greenworld.hub.typed import Any, TypeVar
+from greenworld.hub.typed import TYPE_CHECKING, Any, TypeVar
 
-__all__ = ["Empty", "Full", "LifoQueue", "PriorityQueue", "Queue", "ShutDown"]
+__all__ = ["Empty", "Full", "LifoQueue", "PriorityQueue", "Queue", "ShutDown", "SimpleQueue"]
 
 T = TypeVar("T")
+
+
+class SimpleQueue(Queue[T]):
+    """A queue without a bound. May be put to in a finaliser that strikes it, as every `Queue`.
+
+    **Source**: `queue.SimpleQueue`, of which the arguments `block` and `timeout` of `put` mean
+    nothing either.
+    """
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:
+        __class_getitem__ = classmethod(type(list[int]))
+
+    def __init__(self) -> None:
+        super().__init__()
 
 
 class LifoQueue(Queue[T]):

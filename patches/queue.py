@@ -13,5 +13,4 @@ from greenworld.patches.explicit import fill as _fill
 if TYPE_CHECKING:
     from queue import *  # noqa: F403
 
-if _fill(globals(), "queue", "SimpleQueue"):
-    globals()["SimpleQueue"] = globals()["_PySimpleQueue"]
+_fill(globals(), "queue")

@@ -187,8 +187,8 @@ PATCHES: tuple[Patch, ...] = (
     *_renamed("signal", "signal", "signal", "signal getsignal raise_signal set_wakeup_fd"),
     *_renamed("signal", "signal", "signal", "pause sigwait sigwaitinfo sigtimedwait"),
     *_renamed("signal", "signal", "sigmask", "pthread_kill pthread_sigmask"),
-    # The executors' queue: the one written in Python waits on patched locks.
-    Patch("thread", "queue", "SimpleQueue", "queue:_PySimpleQueue"),
+    # The executors' queue. The others wait on the locks of `threading`.
+    Patch("thread", "queue", "SimpleQueue", "greenworld.hub.queue:SimpleQueue"),
     *_renamed("asyncio", "sys", "thread_state", "set_asyncgen_hooks"),
     *_renamed("asyncio", "sys", "thread_state", "set_coroutine_origin_tracking_depth"),
     *_renamed("asyncio", "asyncio", "asyncio", "_set_running_loop=set_running_loop"),
