@@ -150,7 +150,8 @@ def run_time_imports(tree: ast.Module) -> set[str]:
 
 EXTRAS = {
     "greenworld/gunicorn.py": {"gunicorn"},
-    "patches/psycopg.py": {"psycopg", "psycopg2"},
+    "greenworld/patches/psycopg.py": {"psycopg"},
+    "greenworld/patches/psycopg2.py": {"psycopg2"},
 }
 """What serves a library may import it: nobody else imports these modules."""
 
