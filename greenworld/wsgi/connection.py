@@ -91,11 +91,23 @@ class Connection:
         """
         self.thread = self.server.in_context(spawn, self.serve)
 
+    @property
+    def is_new(self) -> bool:
+        """Whether no request has come yet."""
+        return self.block is EMPTY_BLOCK
+
+    def dismiss(self) -> None:
+        """The server stops: serve what has come, for the last time, or close."""
+        if self.is_new:
+            self.block = COLD_BLOCK
+        if self.io.unwatch_read(self):
+            self.wake()
+
     def _wait(self) -> None:
         """Go back to waiting, or close if there is nothing to wait for."""
         server = self.server
         idle = server.idle
-        if not self.buffer and server.stopping:
+        if not self.buffer and server.stopping and not self.is_new:
             self.close()
             return
         if self.lane is None or (self.buffer and self.lane is not idle.heads):

@@ -3,7 +3,8 @@
 1. A server belongs to the hub of the OS thread that starts it. `request_stop` may be called
    from anywhere, the rest from that thread's green threads.
 2. Stopping: what has connected is accepted, listeners close; a connection between two requests
-   is served if its next one has arrived, else closed at once; what is being answered is
+   is served if its next one has arrived, else closed at once; one that has just connected has
+   `NEWCOMER_SECONDS` for its first request, which may be on its way; what is being answered is
    finished with `Connection: close`. What is left after the graceful time is killed.
 """
 
@@ -26,6 +27,9 @@ from greenworld.wsgi.listener import Listener, SocketLike, open_all
 from greenworld.wsgi.log import AccessLog, AccessRecorder, ErrorLog
 
 __all__ = ["Server"]
+
+NEWCOMER_SECONDS = 1.0
+"""How long a stopping server waits for the first request of a connection."""
 
 
 class Server:
@@ -115,8 +119,10 @@ class Server:
         if not self.stopping:
             self._refuse_more()
         until = monotonic() + timeout
-        while self.connections and (left := until - monotonic()) > 0:
-            self._park(left)
+        self._let_finish(min(until, monotonic() + NEWCOMER_SECONDS))
+        for connection in self.idle.all():
+            connection.dismiss()
+        self._let_finish(until)
         finished = not self.connections
         cut = 0
         for connection in list(self.connections):
@@ -144,8 +150,13 @@ class Server:
             listener.close()
         self._wake_all(self._accepting)
         for connection in self.idle.all():
-            if connection.io.unwatch_read(connection):
-                connection.wake()
+            if not connection.is_new:
+                connection.dismiss()
+
+    def _let_finish(self, until: float) -> None:
+        """Wait until every connection has closed, or for that time of the clock. **Blocks**."""
+        while self.connections and (left := until - monotonic()) > 0:
+            self._park(left)
 
     # What connections and listeners call
 

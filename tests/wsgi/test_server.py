@@ -176,6 +176,23 @@ def test_stop_serves_what_has_connected_already(serve: Serve) -> None:
         assert (reply.body, reply.headers["connection"]) == (b"hello", "close")
 
 
+def test_stop_waits_for_the_first_request_of_a_new_connection(serve: Serve) -> None:
+    running = serve(hello)
+    clients: list[Client] = []
+
+    def connect_and_stop() -> None:
+        clients.append(running.connect())
+        running.server.request_stop(LIMIT)
+
+    running.on_hub(connect_and_stop)
+    with pytest.raises(OSError, match="refused|reset"):
+        while True:  # until the listener is closed: the stop has begun
+            running.connect()
+    clients[0].send(REQUEST)
+    reply = clients[0].reply()
+    assert (reply.body, reply.headers["connection"]) == (b"hello", "close")
+
+
 def test_stop_kills_what_does_not_end(serve: Serve) -> None:
     gate = Gate()
     running = serve(gate)
