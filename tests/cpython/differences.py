@@ -7,7 +7,9 @@ Pythons, and the reason, with `|` between:
 
 Pythons are `all`, a version (`3.11`, `3.13.0`), or a range (`3.12-`, `-3.12`,
 `3.10-3.12`); the ends belong to it. A reason that begins with `unstable:` is
-of a test that may pass or fail. Empty lines and lines with `#` are skipped.
+of a test that may pass or fail, one that begins with `hangs:` of a test that
+would take its whole time limit: it is not run under the patch. Empty lines and
+lines with `#` are skipped.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ __all__ = ["Difference", "Differences", "read_differences"]
 LIST = Path(__file__).with_name("differences.txt")
 VERSION = re.compile(r"\d+(\.\d+){1,2}")
 UNSTABLE = "unstable:"
+HANGS = "hangs:"
 
 Version = tuple[int, ...]
 
@@ -39,6 +42,11 @@ class Difference(NamedTuple):
     def unstable(self) -> bool:
         """Whether the test may pass as well."""
         return self.reason.startswith(UNSTABLE)
+
+    @property
+    def hangs(self) -> bool:
+        """Whether the test is not to be run under the patch."""
+        return self.reason.startswith(HANGS)
 
     def matches(self, test: str) -> bool:
         """Whether it is about that test."""
@@ -86,7 +94,7 @@ def read_differences(path: Path = LIST) -> list[Difference]:
         pattern, pythons, reason = parts
         if not _is_range(pythons):
             raise ValueError(f"{path.name}:{number}: not a range of Pythons: {pythons}")
-        if not reason.removeprefix(UNSTABLE).strip():
+        if not reason.removeprefix(UNSTABLE).removeprefix(HANGS).strip():
             raise ValueError(f"{path.name}:{number}: no reason: {text}")
         entries.append(Difference(number, pattern, pythons, reason))
     return entries

@@ -64,7 +64,8 @@ def judge(module: str, runner: Runner, differences: Differences, *, again: bool 
     if plain.skipped:
         return Verdict(module, skipped=plain.skipped, seconds=plain.seconds)
     passing = {test for test, outcome in plain.outcomes.items() if outcome.good}
-    patched = runner.run(module, patched=True)
+    hanging = [test for test in plain.outcomes if _hangs(test, differences)]
+    patched = runner.run(module, patched=True, without=hanging)
     failed = {
         test: patched.outcomes.get(test, ABSENT)
         for test in sorted(passing)
@@ -107,6 +108,11 @@ def _unused(module: str, plain: Run, differences: Differences) -> tuple[str, ...
         for entry in differences.entries
         if entry.is_of(module) and not any(map(entry.matches, plain.outcomes))
     )
+
+
+def _hangs(test: str, differences: Differences) -> bool:
+    entry = differences.of(test)
+    return entry is not None and entry.hangs
 
 
 def _is_listed(test: str, differences: Differences) -> bool:

@@ -140,14 +140,19 @@ class Runner:
         for process in list(self._live):
             _kill_group(process)
 
-    def run(self, module: str, patched: bool, only: list[str] | None = None) -> Run:
-        """All tests of a module, or `only` those. **Blocks.**"""
+    def run(
+        self,
+        module: str,
+        patched: bool,
+        only: list[str] | None = None,
+        without: Iterable[str] = (),
+    ) -> Run:
+        """All tests of a module, or `only` those; in any case `without` these. **Blocks.**"""
         start = time.monotonic()
         outcomes: dict[str, Outcome] = {}
         problem = skipped = ""
         for _ in range(MOST_RESTARTS):
-            without = [test for test in outcomes if only is None or test in only]
-            one = self._run_process(module, patched, only, without)
+            one = self._run_process(module, patched, only, [*without, *outcomes])
             for test, outcome in one.outcomes.items():
                 # setUpClass fails once for each process
                 outcomes.setdefault(test, outcome)

@@ -51,6 +51,8 @@ def test_reading(tmp_path: Path) -> None:
     [line] = read_differences(path)
     assert line == (3, "test.a.T.b", "3.12-", "unstable: counts | bars")
     assert line.unstable
+    assert not line.hangs
+    assert line._replace(reason="hangs: it spins").hangs
     assert line.is_of("test.a")
     assert not line.is_of("test.b")
 

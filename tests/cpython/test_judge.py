@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from tests.cpython.differences import Difference, Differences
@@ -19,9 +20,17 @@ class Prepared(Runner):
         self.alone = alone
         self.asked: list[tuple[str, bool]] = []
 
-    def run(self, module: str, patched: bool, only: list[str] | None = None) -> Run:
+    def run(
+        self,
+        module: str,
+        patched: bool,
+        only: list[str] | None = None,
+        without: Iterable[str] = (),
+    ) -> Run:
         if only is None:
-            return self.whole[patched]
+            run = self.whole[patched]
+            kept = {test: run.outcomes[test] for test in run.outcomes if test not in without}
+            return run._replace(outcomes=kept)
         [test] = only
         self.asked.append((test, patched))
         return Run({test: self.alone[test.removeprefix("m.")][patched]})
@@ -81,6 +90,13 @@ def test_what_is_listed_and_passes_is_an_error() -> None:
     assert said.unused == ("m.gone",)
     assert not said.good
     assert verdict(runner, *lines, again=False).listed_but_passed == ("m.a", "m.b")
+
+
+def test_what_is_listed_as_hanging_is_not_run() -> None:
+    both = run(a=PASSED, b=PASSED)
+    said = verdict(Prepared(both, both), ("a", "hangs: it spins"))
+    assert said.known == {"m.a": ABSENT}
+    assert (said.passed_unpatched, said.passed_patched, said.good) == (2, 1, True)
 
 
 def test_the_problem_of_one_run() -> None:
