@@ -128,9 +128,12 @@ class Django(Flask):
         view = lambda request: http.HttpResponse(answer(request.path))  # noqa: E731
         globals()["urlpatterns"] = [urls.re_path("", view)]
         logging.getLogger("django.server").setLevel(logging.ERROR)
-        self.server = basehttp.ThreadedWSGIServer(
-            ("127.0.0.1", 0), basehttp.WSGIRequestHandler, ipv6=False
-        )
+
+        class Server(basehttp.ThreadedWSGIServer):  # type: ignore[misc]
+            # Beyond Django's own 10 the kernel drops a call, which is repeated after a second.
+            request_queue_size = 128
+
+        self.server = Server(("127.0.0.1", 0), basehttp.WSGIRequestHandler, ipv6=False)
         self.server.daemon_threads = True
         self.server.set_app(wsgi.get_wsgi_application())
         self.port = self.server.server_port
