@@ -44,6 +44,9 @@ def run_all(options: argparse.Namespace, interpreter: Interpreter) -> list[Verdi
     modules = list(dict.fromkeys(each for name in names for each in interpreter.modules_of(name)))
     if options.modules and not modules:
         sys.exit(f"{interpreter.path} has no test module {', '.join(options.modules)}")
+    missing = [name for name in names if not interpreter.modules_of(name)]
+    if missing:
+        print(f"skipped: not installed here: {', '.join(missing)}", flush=True)
     resources = () if options.quick else RESOURCES
     runner = Runner(interpreter.path, options.limit, resources, log=options.log)
     differences = Differences(read_differences(), interpreter.version)

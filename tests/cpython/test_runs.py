@@ -175,6 +175,8 @@ def test_one_test_alone(tmp_path: Path) -> None:
 def test_it_knows_the_modules_of_an_interpreter() -> None:
     python = interpreter()
     assert python.version == sys.version_info[:3]
+    if not python.modules_of("test_queue"):
+        pytest.skip("this interpreter's `test` package is missing or not complete")
     assert python.modules_of("test_queue") == ["test.test_queue"]
     assert python.modules_of("test.test_queue") == ["test.test_queue"]
     assert "test.test_asyncio.test_tasks" in python.modules_of("test_asyncio")
