@@ -162,12 +162,16 @@ def _describe_left(left: Iterable[Left], calls: _Calls) -> list[Finding]:
         advice = "make it after monkey_patch(), or keep it where it can be replaced (an attribute)"
         if calls.place[0] and each.module in calls.modules:
             patch = f"{calls.place[0]}:{calls.place[1]}"
-            advice = f"move monkey_patch() ({patch}) above the import of {each.module}"
+            above = f"the import of {each.module}"
             place = _import_of(each.module)
-            if place[0]:
-                advice += f" ({place[0]}:{place[1]})"
+            if each.module == SCRIPT_NAME:
+                above = "everything else in the script"
+            elif place[0]:
+                above += f" ({place[0]}:{place[1]})"
+            advice = f"move monkey_patch() ({patch}) above {above}"
             advice += ", or start with `python -m greenworld`"
-        findings.append(_finding(each.kind, each.holder, each.why, file, line, advice))
+        what = each.holder.removeprefix(f"{SCRIPT_NAME}.")
+        findings.append(_finding(each.kind, what, each.why, file, line, advice))
     return findings
 
 
@@ -177,6 +181,7 @@ class _MissingError(Exception):
 
 def _import(target: str) -> None:
     """Import a script, a module, or the module of an application."""
+    sys.argv[:] = [target]
     if not target:
         return
     if os.path.exists(target) and (target.endswith(".py") or os.sep in target):
