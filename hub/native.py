@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # its wrapper makes enums of each mask
 from _queue import SimpleQueue
-from _thread import get_ident, start_new_thread
+from _thread import RLock, get_ident, start_new_thread
 from contextvars import copy_context
 from os import environ, getpid, register_at_fork
 from sys import is_finalizing
@@ -41,7 +41,13 @@ if TYPE_CHECKING:
 
     P = ParamSpec("P")
 
-__all__ = ["NativePool", "end_threads", "resolve", "run", "set_size"]
+__all__ = ["NativePool", "ThreadLock", "end_threads", "resolve", "run", "set_size"]
+
+ThreadLock = RLock
+"""Keeps OS threads apart, and never green threads of the same one. For what never switches.
+
+Bound here: the name may be patched later (rule 1.3).
+"""
 
 T = TypeVar("T")
 

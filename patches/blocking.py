@@ -19,7 +19,8 @@ a child process, a `dup`, a process that was sent it. None of them expects
    when it is inheritable, and when it was sent, duplicated, or given to a
    child process (`patches/heirs.py`).
 5. After a fork both processes would change the mode behind each other's back:
-   there it stays non-blocking from the first such call on. Both run this code.
+   there a socket that is older stays non-blocking from the first such call on.
+   Both run this code.
 6. TLS needs it from the first byte to `unwrap`; nobody else can make sense of
    the bytes of such a connection.
 
@@ -85,8 +86,9 @@ def unpin(channel: Channel, sock: Any) -> None:
 
 def call_now(channel: Channel, sock: Any, call: Callable[..., Any], *args: Any) -> Any:
     """`call(sock, *args)` with a descriptor that does not wait. Never switches."""
-    if channel.blocking and channel.forks != forks.count:
-        pin(channel, sock)
+    if channel.forks != forks.count:
+        channel.pinned = True
+        set_mode(channel, sock)  # each time: another process may have taken it back
     if not channel.blocking:
         return call(sock, *args)
     c_settimeout(sock, 0)

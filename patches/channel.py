@@ -7,12 +7,15 @@ the hub. Every waiting of a socket goes through here.
    objects round one descriptor (`ssl` wraps so) have a channel each and share
    the hub's record. The class has no room for it, so it is found by `id()`; a
    channel is itself the weak reference that ends with its socket.
-2. A channel is made before the first call that could block. It takes over the
+2. A channel is made with its socket, which is or is not older than a later
+   fork, at the latest before the first call that could block. It takes over the
    C-level time-out as the logical one; the C-level one is from then on 0, or
    None where the descriptor stays in blocking mode (`patches/blocking.py`).
 3. A channel is bound to the hub in which its socket first waits. Elsewhere the
    socket waits for level-triggered readiness, which needs no record of edges.
-4. Only the bound hub's OS thread may call a descriptor drained: anybody else
+4. Of a socket that was made before the patch it is not known whether that was
+   before a fork: it is taken for older than every fork.
+5. Only the bound hub's OS thread may call a descriptor drained: anybody else
    could overwrite an edge that the hub reports at the same moment.
 """
 
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from greenworld.hub.io import Io
     from greenworld.hub.lock import Lock
     from greenworld.hub.loop import Hub
+    from greenworld.hub.native import ThreadLock
     from greenworld.patches.blocking import Stash
 
     _Ref = ref[stdlib_socket.socket]
@@ -78,14 +82,16 @@ class Channel(_Ref):
     """One open socket object."""
 
     __slots__ = (
-        *("blocking", "forks", "ident", "io", "key", "pinned"),
+        *("blocking", "forks", "guard", "ident", "io", "key", "pinned"),
         *("shared", "stash", "stream", "timeout", "turn"),
     )
 
     blocking: bool
     """Whether the descriptor is in blocking mode, as far as this object is concerned."""
     forks: int
-    """How often the process had forked when the channel was made."""
+    """How often the process had forked when the socket was made."""
+    guard: ThreadLock | None
+    """What OpenSSL does for this socket, it does in the OS thread that has it."""
     io: Io
     """The bound hub's record, or `UNBOUND`."""
     ident: int
@@ -270,8 +276,8 @@ forks = _Forks()
 os.register_at_fork(before=forks.add)
 
 
-def open_channel(sock: Any) -> Channel:
-    """Make the channel of a socket that has none.
+def open_channel(sock: Any, made: int = 0) -> Channel:
+    """Make the channel of a socket that has none; the process had forked `made` times before it.
 
     Raises OSError(EBADF) if it is closed.
     """
@@ -289,9 +295,9 @@ def open_channel(sock: Any) -> Channel:
     channel.stream = c_type.__get__(sock) & 0xF == SOCK_STREAM
     channel.io = UNBOUND
     channel.ident = 0
-    channel.forks = forks.count
+    channel.forks = made
     channel.pinned = channel.shared = False
-    channel.stash = channel.turn = None
+    channel.stash = channel.turn = channel.guard = None
     channels[channel.key] = channel
     return channel
 

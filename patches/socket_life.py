@@ -19,7 +19,14 @@ from greenworld.hub.poller import READ, WRITE
 from greenworld.hub.readiness import close_fd
 from greenworld.hub.spawning import sleep
 from greenworld.patches.blocking import call_now, set_mode
-from greenworld.patches.channel import UNBOUND, Channel, channels, open_channel
+from greenworld.patches.channel import (
+    DONTWAIT,
+    UNBOUND,
+    Channel,
+    channels,
+    forks,
+    open_channel,
+)
 from greenworld.patches.resolver import numeric_address
 
 if TYPE_CHECKING:
@@ -70,13 +77,17 @@ def initialize(
     """Same as the original; a new descriptor's number ends every earlier life of it.
 
     Others may hold the open file of a descriptor that somebody else has made.
+    The channel remembers whether it was made before a fork.
     """
+    made = forks.count  # first: another OS thread may fork
     plain_initialize(self, family, type, proto, fileno)
     channels.pop(id(self), None)
     if fileno is None:
         close_fd(c_fileno(self))
+        if DONTWAIT:
+            open_channel(self, made)
     else:
-        open_channel(self).shared = True
+        open_channel(self, made).shared = True
 
 
 def dup(self: Any) -> Any:
@@ -191,7 +202,8 @@ def settimeout(self: Socket, value: float | None, /) -> None:
     channel = channels.get(id(self)) or open_channel(self)
     if value is None:
         channel.timeout = None
-        set_mode(channel, self)
+        if not channel.blocking or channel.forks == forks.count:
+            set_mode(channel, self)
     elif value.__class__ in (float, int) and 0 <= value < LONGEST_TIMEOUT:
         channel.timeout = float(value)
         if channel.blocking:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from greenworld.hub.readiness import close_fd
 from greenworld.patches.blocking import accept_now
-from greenworld.patches.channel import DONTWAIT, channels, open_channel
+from greenworld.patches.channel import DONTWAIT, channels, forks, open_channel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -251,4 +251,4 @@ def accept(self: Socket) -> tuple[Socket, Address]:
 
 def keep_for_us(sock: Socket) -> None:
     """Nobody else has the descriptor, although it was given to the constructor."""
-    (channels.get(id(sock)) or open_channel(sock)).shared = False
+    (channels.get(id(sock)) or open_channel(sock, forks.count)).shared = False

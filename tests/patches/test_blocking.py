@@ -287,6 +287,55 @@ def test_forked_servers_share_a_listener(program: Callable[..., str]) -> None:
     assert program(PREFORKED) == "120\n"
 
 
+INHERITED = """
+import sys
+import os, socket, threading
+late = sys.argv[1] == "late"
+if late:
+    listener = socket.create_server(("127.0.0.1", 0))
+from greenworld.patches import monkey_patch
+monkey_patch()
+import time
+if not late:
+    listener = socket.create_server(("127.0.0.1", 0))
+
+def tried(listener):
+    threading.Thread(target=listener.accept, daemon=True).start()
+    time.sleep(0)
+    return os.get_blocking(listener.fileno())
+
+orders, order = os.pipe()
+answers, answer = os.pipe()
+if not os.fork():
+    own = socket.create_server(("127.0.0.1", 0))
+    os.write(answer, b"%d%d" % (tried(listener), tried(own)))
+    os.read(orders, 1)
+    listener.setblocking(True)      # says nothing new
+    os.write(answer, b"%d" % os.get_blocking(listener.fileno()))
+    os.read(orders, 1)
+    tried(listener)
+    os._exit(not os.get_blocking(own.fileno()))
+
+def ask():
+    os.write(order, b".")
+    return os.read(answers, 2)
+
+print(os.read(answers, 2))
+print(ask())
+os.set_blocking(listener.fileno(), True)        # as an older child might
+print(tried(listener))
+os.write(order, b".")
+print(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("made", ["early", "late"])
+def test_an_inherited_listener_stays_non_blocking(program: Callable[..., str], made: str) -> None:
+    """Otherwise one process takes it back while another one calls `accept`, and that one hangs."""
+    assert program(INHERITED, made) == "b'01'\nb'0'\nFalse\n0\n"
+
+
 GIVEN = """
 import sys
 from greenworld.patches import monkey_patch

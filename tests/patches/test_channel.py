@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket as stdlib_socket
 import threading
 from typing import Any
 
@@ -9,17 +10,26 @@ import pytest
 
 from greenworld.hub import get_hub, sleep, spawn
 from greenworld.patches import socket
-from greenworld.patches.channel import UNBOUND, channels
+from greenworld.patches.channel import DONTWAIT, UNBOUND, channels, forks
 
 
-def test_made_by_the_first_call_that_could_wait() -> None:
+def test_made_with_the_socket() -> None:
+    """The number of forks until then cannot be found out later."""
     with socket.socket() as sock:
-        assert id(sock) not in channels
+        assert (id(sock) in channels) is bool(DONTWAIT)
         sock.settimeout(1)
+        assert channels[id(sock)].forks == forks.count
+
+
+def test_made_late_by_the_first_call_that_could_wait() -> None:
+    with stdlib_socket.socket() as sock:  # as from before the patch
+        assert id(sock) not in channels
+        socket.socket.settimeout(sock, 1)
         channel = channels[id(sock)]
         assert channel() is sock
         assert channel.io is UNBOUND
         assert channel.stream
+        assert channel.forks == 0
     with socket.socket(type=socket.SOCK_DGRAM) as sock:
         sock.settimeout(1)
         assert not channels[id(sock)].stream
