@@ -11,7 +11,11 @@ original waits several times.
    to `unwrap`.
 2. Writes take turns: OpenSSL remembers a record that did not fit, and takes
    whatever is written next for the rest of it.
-3. `ssl.SSLContext` is left alone, and so are `SSLObject` and `MemoryBIO`, which
+3. OpenSSL keeps what the last call came to in the connection, and CPython
+   before 3.13.1 lets two OS threads into it at once: one then reads what the
+   other's call came to, as a rule an end that is none. One at a time is let in
+   here; no call waits, so that nobody waits long.
+4. `ssl.SSLContext` is left alone, and so are `SSLObject` and `MemoryBIO`, which
    never wait.
 """
 
@@ -22,6 +26,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from greenworld.hub.lock import Lock
+from greenworld.hub.native import ThreadLock
 from greenworld.hub.poller import READ, WRITE
 from greenworld.hub.readiness import wait_fd
 from greenworld.patches.blocking import pin, unpin
@@ -48,10 +53,31 @@ def _channel_of(sock: Any) -> Channel | None:
     """The channel of a socket that speaks TLS; None if it does not, or is closed."""
     if sock._sslobj is None:
         return None
-    channel = channels.get(id(sock)) or open_channel(sock)
+    channel = channels.get(id(sock))
+    if channel is None or channel.guard is None:
+        channel = _prepare(sock)
     if not channel.pinned:
         pin(channel, sock)
     return channel
+
+
+_preparing = ThreadLock()
+
+
+def _prepare(sock: Any) -> Channel:
+    """The channel with its locks: the same ones for every OS thread."""
+    with _preparing:
+        channel = channels.get(id(sock)) or open_channel(sock)
+        if channel.guard is None:
+            channel.turn = Lock()
+            channel.guard = ThreadLock()
+        return channel
+
+
+def _call_now(channel: Channel, sock: Any, original: Callable[..., Any], *args: Any) -> Any:
+    """`original(sock, *args)`, which does not wait, in one OS thread at a time."""
+    with channel.guard:  # type: ignore[union-attr]
+        return original(sock, *args)
 
 
 def _perform(
@@ -63,9 +89,11 @@ def _perform(
     *args: Any,
 ) -> Any:
     """`original(sock, *args)`, called again whenever OpenSSL can go on. **Blocks** meanwhile."""
+    guard: Any = channel.guard
     while True:
         try:
-            return original(sock, *args)
+            with guard:
+                return original(sock, *args)
         except ssl.SSLWantReadError:
             mask = READ
         except ssl.SSLWantWriteError:
@@ -95,8 +123,11 @@ def do_handshake(self: ssl.SSLSocket, block: bool = False) -> None:
     Raises TimeoutError after the socket's time-out, and the SSLError of the failure.
     """
     channel = _channel_of(self)
-    if channel is None or (channel.timeout == 0 and not block):
+    if channel is None:
         plain_do_handshake(self, block)
+        return
+    if channel.timeout == 0 and not block:
+        _call_now(channel, self, plain_do_handshake)
         return
     deadline = _deadline(channel.timeout or None)
     _perform(channel, self, deadline, "handshake", plain_do_handshake)
@@ -108,8 +139,10 @@ def read(self: ssl.SSLSocket, len: int = 1024, buffer: Any = None) -> Any:
     Returns the bytes, or their number; b"" or 0 at the end.
     """
     channel = _channel_of(self)
-    if channel is None or channel.timeout == 0:
+    if channel is None:
         return plain_read(self, len, buffer)
+    if channel.timeout == 0:
+        return _call_now(channel, self, plain_read, len, buffer)
     return _perform(channel, self, _deadline(channel.timeout), "read", plain_read, len, buffer)
 
 
@@ -128,9 +161,7 @@ def _write(sock: ssl.SSLSocket, original: Callable[..., int], *args: Any) -> int
     channel = _channel_of(sock)
     if channel is None:
         return original(sock, *args)
-    turn = channel.turn
-    if turn is None:
-        turn = channel.turn = Lock()
+    turn: Any = channel.turn
     deadline = _deadline(channel.timeout)
     if not turn.acquire(False):
         if channel.timeout == 0:
@@ -139,8 +170,9 @@ def _write(sock: ssl.SSLSocket, original: Callable[..., int], *args: Any) -> int
             raise TimeoutError("The write operation timed out")
     try:
         if channel.timeout == 0:
-            return original(sock, *args)
-        count: int = _perform(channel, sock, deadline, "write", original, *args)
+            count: int = _call_now(channel, sock, original, *args)
+        else:
+            count = _perform(channel, sock, deadline, "write", original, *args)
         return count
     finally:
         turn.release()
@@ -178,8 +210,10 @@ def unwrap(self: ssl.SSLSocket) -> Any:
     Raises TimeoutError after the socket's time-out.
     """
     channel = _channel_of(self)
-    if channel is None or channel.timeout == 0:
+    if channel is None:
         plain = plain_unwrap(self)
+    elif channel.timeout == 0:
+        plain = _call_now(channel, self, plain_unwrap)
     else:
         plain = _perform(channel, self, _deadline(channel.timeout), "shutdown", plain_unwrap)
     if channel is not None and self.fileno() >= 0:
@@ -189,12 +223,12 @@ def unwrap(self: ssl.SSLSocket) -> Any:
 
 def _create(cls: type[ssl.SSLSocket], sock: Any, *args: Any, **kwargs: Any) -> Any:
     """Take over a socket's descriptor, and what is known of its other holders. **Blocks**."""
-    channel = channels.get(id(sock))
-    shared = channel is not None and channel.shared
+    old = channels.get(id(sock))
     new = plain_create(cls, sock, *args, **kwargs)
     channel = channels.get(id(new))
     if channel is not None:
-        channel.shared = shared
+        channel.shared = old is not None and old.shared
+        channel.forks = 0 if old is None else old.forks
     return new
 
 

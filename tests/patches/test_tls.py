@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from greenworld.hub import sleep
-from greenworld.patches import socket, ssl
+from greenworld.patches import socket, ssl, tls
 
 ITS = 20.0
 
@@ -387,11 +387,14 @@ def test_the_end_without_a_word(pair: Pair) -> None:
 
 
 def test_in_native_threads(contexts: Contexts, listener: Any) -> None:
+    """One reads while another writes on the same connection."""
     results: list[bytes] = []
 
     def serve() -> None:
         with contexts.server.wrap_socket(listener.accept()[0], server_side=True) as server:
-            server.sendall(read_exactly(server, 3_000_000))
+            server.settimeout(ITS)
+            for _ in range(150):
+                server.sendall(read_exactly(server, 20_000))
 
     def ask() -> None:
         plain = socket.create_connection(listener.getsockname(), ITS)
@@ -407,6 +410,49 @@ def test_in_native_threads(contexts: Contexts, listener: Any) -> None:
     for thread in threads:
         thread.join(2 * ITS)
     assert results == [b"x" * 3_000_000]
+
+
+def test_one_os_thread_at_a_time_is_in_openssl(pair: Pair, monkeypatch: Any) -> None:
+    """CPython does not see to it before 3.13.1."""
+    left, right = pair
+    inside: list[str] = []
+    most: list[int] = []
+
+    def linger(original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(sock: Any, *args: Any) -> Any:
+            if sock is not left:
+                return original(sock, *args)
+            inside.append(original.__name__)
+            try:
+                threading.Event().wait(0.001)  # whoever could come in would come
+                return original(sock, *args)
+            finally:
+                most.append(len(inside))
+                inside.pop()
+
+        return call
+
+    for name in ("plain_read", "plain_send"):
+        monkeypatch.setattr(tls, name, linger(getattr(tls, name)))
+
+    def write() -> None:
+        for _ in range(50):
+            left.sendall(b"x" * 1000)
+
+    threads = [
+        threading.Thread(target=write, daemon=True),
+        threading.Thread(target=read_exactly, args=(left, 50), daemon=True),
+        threading.Thread(target=read_exactly, args=(left, 50), daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
+    for _ in range(100):
+        right.sendall(b"y")
+    read_exactly(right, 1000 * 50)
+    for thread in threads:
+        thread.join(ITS)
+        assert not thread.is_alive()
+    assert set(most) == {1}
 
 
 def test_objects_in_memory_are_left_alone(contexts: Contexts) -> None:
