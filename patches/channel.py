@@ -7,9 +7,9 @@ the hub. Every waiting of a socket goes through here.
    objects round one descriptor (`ssl` wraps so) have a channel each and share
    the hub's record. The class has no room for it, so it is found by `id()`; a
    channel is itself the weak reference that ends with its socket.
-2. A channel is made with its socket, which is or is not older than a later
-   fork, at the latest before the first call that could block. It takes over the
-   C-level time-out as the logical one; the C-level one is from then on 0, or
+2. A channel is made with its socket, because it knows which forks are later; at
+   the latest it is made before the first call that could block. It takes over
+   the C-level time-out as the logical one; the C-level one is from then on 0, or
    None where the descriptor stays in blocking mode (`patches/blocking.py`).
 3. A channel is bound to the hub in which its socket first waits. Elsewhere the
    socket waits for level-triggered readiness, which needs no record of edges.
