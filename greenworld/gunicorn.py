@@ -16,6 +16,7 @@ its speed.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from _socket import SOCK_STREAM
 from _socket import socket as RawSocket
@@ -71,6 +72,10 @@ class GreenWorker(Worker):  # type: ignore[misc] # Gunicorn has no types
 
     def init_process(self) -> None:
         """In the new process: patch, then have Gunicorn load the application and `run`."""
+        # Until Gunicorn sets a worker's handlers, the master's take the signals and only note them:
+        # a worker told to stop would go on, to be killed after the graceful time-out.
+        for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
+            signal.signal(number, _leave)
         applied = monkey_patch()
         for what in applied.left:
             self.log.warning("made before the patch, and still native: %s", what)
@@ -177,6 +182,11 @@ class GreenWorker(Worker):  # type: ignore[misc] # Gunicorn has no types
     def handle_usr1(self, sig: int, frame: FrameType | None) -> None:
         """USR1: open the log files again."""
         spawn(self.log.reopen_files)
+
+
+def _leave(sig: int, frame: FrameType | None) -> None:
+    """Stop a worker that has served nobody yet."""
+    sys.exit(0)
 
 
 class _ErrorStream:

@@ -55,6 +55,17 @@ def post_request(worker, req, environ, resp):
     print("post", req.path, resp.status, dict(resp.headers)["X-Kind"], resp.sent, flush=True)
 """
 
+SLOW_START = """
+import time
+import greenworld.gunicorn
+
+def patch_slowly():
+    print("patching", flush=True)
+    time.sleep(60)
+
+greenworld.gunicorn.monkey_patch = patch_slowly
+"""
+
 
 class Gunicorn:
     """A running Gunicorn on a port of its choice; what it says is gathered."""
@@ -128,6 +139,7 @@ Run = Callable[..., Gunicorn]
 def run(tmp_path: Path) -> Iterator[Run]:
     (tmp_path / "app.py").write_text(APP)
     (tmp_path / "hooks.py").write_text(HOOKS)
+    (tmp_path / "slow_start.py").write_text(SLOW_START)
     running: list[Gunicorn] = []
 
     def start(*options: str) -> Gunicorn:
@@ -145,6 +157,14 @@ def test_serves_patched_and_stops_on_term(run: Run) -> None:
     gunicorn.process.send_signal(signal.SIGTERM)
     assert gunicorn.end() == 0
     assert not [line for line in gunicorn.lines if "Traceback" in line or "ERROR" in line]
+
+
+def test_a_worker_that_is_still_starting_stops_on_term(run: Run) -> None:
+    gunicorn = run("-c", "slow_start.py")
+    gunicorn.wait_for("patching")
+    gunicorn.process.send_signal(signal.SIGTERM)
+    assert gunicorn.end() == 0
+    gunicorn.wait_for("Worker exiting")  # by itself: who is killed says nothing
 
 
 def test_a_request_in_flight_is_finished_and_an_idle_connection_is_not_waited_for(
