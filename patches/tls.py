@@ -21,6 +21,7 @@ original waits several times.
 
 from __future__ import annotations
 
+import os
 import ssl
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,7 @@ def _channel_of(sock: Any) -> Channel | None:
 
 
 _preparing = ThreadLock()
+os.register_at_fork(after_in_child=_preparing._at_fork_reinit)  # type: ignore[attr-defined]
 
 
 def _prepare(sock: Any) -> Channel:
