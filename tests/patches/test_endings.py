@@ -199,10 +199,13 @@ def test_exit_waits_for_threads_that_are_no_daemons(program: Run) -> None:
         PATCH
         + """
 from concurrent.futures import ThreadPoolExecutor
+ending = threading.Event()
 def late(seconds, word):
+    ending.wait(20)
     time.sleep(seconds)
     say(word)
 def nested():
+    ending.wait(20)
     time.sleep(0.005)
     threading.Thread(target=late, args=(0.005, "nested")).start()
 def leave():
@@ -227,6 +230,7 @@ class Finaliser:
             pass
 kept = Finaliser()
 say("main ends")
+ending.set()
 """
     )
     lines = out.splitlines()

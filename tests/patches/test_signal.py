@@ -227,8 +227,8 @@ for start in (lambda: threading.Thread(target=soon).start(),
               lambda: threading.Timer(0.001, signal.raise_signal, [signal.SIGINT]).start()):
     others = [threading.Thread(target=time.sleep, args=(0.01,)) for _ in range(3)]
     for thread in others: thread.start()
-    start()
     try:
+        start()
         time.sleep(20)
     except KeyboardInterrupt:
         print("interrupted")
