@@ -22,8 +22,9 @@ PASSED, STANDARD = 3, (6, 9, 11)
 
 def fork_exec(*args: Any) -> int:
     """Start a program in a child process and return its pid. **Source**: `_posixsubprocess`."""
-    if len(args) > max(STANDARD):
-        share([*args[PASSED], *(args[position] for position in STANDARD)])
+    if len(args) > max(STANDARD) and isinstance(args[PASSED], tuple):
+        given = (*args[PASSED], *(args[position] for position in STANDARD))
+        share(each for each in given if isinstance(each, int))  # the rest it refuses itself
     count = forks.count
     try:
         pid: int = plain_fork_exec(*args)

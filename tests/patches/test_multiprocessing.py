@@ -77,11 +77,10 @@ Run = Callable[[str], str]
 def test_pool(run: Run) -> None:
     """eventlet#147, gevent#936: `Pool.map` hangs under both."""
     out = run(
-        TICKER
-        + """
-def begin(shared):
-    global barrier
-    barrier = shared
+        """
+def begin(*shared):
+    global barrier, gate
+    barrier, gate = shared
 
 def square(number):
     return number * number
@@ -90,15 +89,19 @@ def meet(number):
     barrier.wait(30)
     return os.getpid()
 
+def pass_gate():
+    return gate.wait(30)
+
 def fail(number):
     raise LookupError(number)
 
 MAIN
-threading.Thread(target=tick, daemon=True).start()
-with mp.Pool(3, begin, [mp.Barrier(3)]) as pool:
+gate = mp.Event()
+with mp.Pool(3, begin, [mp.Barrier(3), gate]) as pool:
     print(pool.map(square, range(20)))
-    turns.clear()
-    print(len(set(pool.map(meet, range(3), chunksize=1))), len(turns) > 0)
+    print(len(set(pool.map(meet, range(3), chunksize=1))))
+    threading.Thread(target=gate.set).start()  # runs when main waits
+    print(pool.apply(pass_gate))
     print(list(pool.imap(square, range(5))), sorted(pool.imap_unordered(square, range(5))))
     print(pool.starmap(pow, [(2, 3), (3, 2)]), pool.apply(square, (7,)))
     many = [pool.apply_async(square, (number,)) for number in range(50)]
@@ -122,7 +125,8 @@ pool.join()
     squares = [number * number for number in range(20)]
     assert out.splitlines() == [
         str(squares),
-        "3 True",
+        "3",
+        "True",
         f"{squares[:5]} {squares[:5]}",
         "[8, 9] 49",
         str(sum(number * number for number in range(50))),
