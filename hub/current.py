@@ -80,6 +80,7 @@ class _Main:
 
 HALT_SECONDS = 1.0
 HALT_PATIENCE = 0.5
+LAST_CREDIT = 1 << 20
 
 _FOLDER = __file__[: -len("current.py")]
 _tls: Any = _local()
@@ -330,9 +331,15 @@ class _Halt:
         self._stop(hub)
 
     def _stop(self, hub: Hub) -> None:
-        """On the hub's greenlet. Should the end take long, who waits for it gets on slowly."""
+        """On the hub's greenlet. Should the end take long, who waits for it gets on slowly.
+
+        What runs then may be what the end has waited for: it must be back here, on the lock,
+        before it lets go of the GIL. Therefore the kernel is asked first, and not in between.
+        """
         self._never.acquire(True, HALT_SECONDS)
+        hub.run_due()
         hub.post(partial(self._stop, hub))
+        hub.credit = LAST_CREDIT
 
 
 def _halt_others() -> None:

@@ -360,6 +360,11 @@ class Hub:
             except Exception as error:  # noqa: BLE001 - reported, and not at the others' cost
                 report_error(f"a waiter for descriptor {fd}", error)
 
+    def run_due(self) -> None:
+        """Put whoever is ready by now into the run queue, without waiting."""
+        self._poll(0)
+        self._fire()
+
     def _fire(self) -> None:
         try:
             self.timers.fire()
