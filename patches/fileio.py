@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["fdopen", "has_to_wait", "open_descriptor", "open_file"]
 
+_text_encoding: Any = vars(io)["text_encoding"]
+
 plain_close = os.close
 plain_open = io.open
 plain_open_descriptor = os.open
@@ -151,7 +153,7 @@ def fdopen(
     if not isinstance(fd, int):
         raise TypeError(f"invalid fd type ({type(fd)}, expected integer)")
     if "b" not in mode:
-        encoding = io.text_encoding(encoding)
+        encoding = _text_encoding(encoding)
     return open_file(fd, mode, buffering, encoding, *args, **kwargs)
 
 
