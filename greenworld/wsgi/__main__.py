@@ -2,6 +2,6 @@
 
 import sys
 
-from greenworld.wsgi.cli import main
+from greenworld.wsgi.command.cli import main
 
 sys.exit(main())

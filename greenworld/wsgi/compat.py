@@ -62,7 +62,8 @@ def server(
     idle = defaults.keep_alive if keepalive is True else float(keepalive)
     config = Config(
         keep_alive=idle,
-        io_timeout=defaults.io_timeout if socket_timeout is None else socket_timeout,
+        body_timeout=defaults.body_timeout if socket_timeout is None else socket_timeout,
+        write_timeout=defaults.write_timeout if socket_timeout is None else socket_timeout,
         head_timeout=defaults.head_timeout if socket_timeout is None else socket_timeout,
         limits=Limits(line=url_length_limit),
         max_connections=max_size,

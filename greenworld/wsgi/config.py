@@ -2,13 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from greenworld.wsgi.http1 import Limits
 from greenworld.wsgi.log import LogStream
 
-__all__ = ["Config"]
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+__all__ = ["Config", "Tls"]
+
+
+@dataclass(frozen=True)
+class Tls:
+    """How connections are encrypted. Paths are of files in PEM."""
+
+    certificate: str = ""
+    """The server's certificate, followed by the chain up to, without, the root."""
+    key: str | None = None
+    """Its private key; None if it is in the file of the certificate."""
+    password: str | None = None
+    """What the key is encrypted with."""
+    client_ca: str | None = None
+    """The authorities that clients' certificates are checked against."""
+    client_certificate: Literal["none", "optional", "required"] = "none"
+    """Whether a client is asked for a certificate, and refused without one."""
+    minimum_version: Literal["1.2", "1.3"] = "1.2"
+    """The oldest version of TLS that is spoken."""
+    ciphers: str | None = None
+    """OpenSSL's cipher list for TLS 1.2; None for the standard library's."""
+    alpn: tuple[str, ...] = ("http/1.1",)
+    """The protocols offered, the most wanted first."""
+    hosts: Mapping[str, tuple[str, str | None]] = field(default_factory=dict)
+    """Certificate and key for each further server name (`example.org`, `*.example.org`)."""
+    context: SSLContext | None = None
+    """A context made by the caller, in place of all that is above."""
 
 
 @dataclass(frozen=True)
@@ -19,23 +49,49 @@ class Config:
     """How long a connection may be idle between two requests; 0 closes it after each."""
     head_timeout: float = 30.0
     """How long a client may take to send a request head (408); also for its first byte."""
-    io_timeout: float = 60.0
-    """How long a client may send nothing of a body (408), or read nothing of the answer."""
+    body_timeout: float = 60.0
+    """How long a client may send nothing of a body that is being read (408)."""
+    body_rate: int = 240
+    """Bytes per second that a body must reach on average, after `body_timeout` (408); 0: any."""
+    write_timeout: float = 60.0
+    """How long a client may read nothing of an answer."""
+    request_timeout: float | None = None
+    """How long a request may take in all, from its head to the end of its answer."""
+    handshake_timeout: float = 10.0
+    """How long a new connection may take for its PROXY header and its TLS handshake."""
     graceful_timeout: float = 30.0
     """How long `stop` lets requests finish."""
     limits: Limits = field(default_factory=Limits)
     """Bounds of a request head (414, 431)."""
-    max_body: int | None = None
+    max_body: int | None = 1 << 30
     """Bytes of the largest request body (413); None for any."""
     max_unread: int = 65536
     """Bytes of a body the application left unread that are dropped to keep the connection."""
     max_connections: int | None = None
     """Connections open at a time; more wait in the listener's backlog. None for any number."""
+    max_in_flight: int | None = None
+    """Requests answered at a time; more wait, unread. None for any number."""
+    max_per_address: int | None = None
+    """Connections open at a time from one address; more are closed at once. None for any."""
     backlog: int = 2048
     """Connections the kernel keeps for a listener until they are accepted."""
+    underscores: Literal["drop", "refuse"] = "drop"
+    """What becomes of a header whose name holds an underscore: dropped, or 400."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks whose word on client and scheme is taken; `unix` for Unix sockets."""
+    forwarded_header: Literal["x-forwarded", "forwarded"] = "x-forwarded"
+    """Which headers a trusted proxy says it in: `X-Forwarded-*`, or `Forwarded` (RFC 7239)."""
+    proxy_protocol: bool = False
+    """Whether connections begin with a PROXY header (version 1 or 2)."""
+    tls: Tls | None = None
+    """How connections are encrypted; None for not at all."""
+    health_path: str | None = None
+    """A path that the server itself answers with 200, and with 503 while it stops."""
     environ: dict[str, Any] = field(default_factory=dict)
     """Further keys for the environment of every request."""
     access_log: LogStream | None = None
-    """Where access lines go, in the combined format; None for nowhere."""
+    """Where access lines go; None for nowhere."""
+    access_format: str = "combined"
+    """What an access line holds: `common`, `combined`, `json`, or atoms such as `%h %r %s`."""
     error_log: LogStream | None = None
     """Where errors and `wsgi.errors` go; None for `sys.stderr`."""

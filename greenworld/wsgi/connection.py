@@ -13,7 +13,7 @@ A connection is in one of three states, and one lane of `idle.IdleConnections` a
 3. The socket is the C class in non-blocking mode, with the hub's record beside it: try first,
    wait if it would block, and never call `recv` just to be told that there is nothing.
 4. `send` and `receive` block their green thread only; a client that went away, or stays away
-   for `io_timeout`, is `ClientDisconnected` (or 408 while its body is awaited).
+   for too long, is `ClientDisconnected` (or 408 while its body is awaited).
 """
 
 from __future__ import annotations
@@ -275,7 +275,7 @@ class Connection:
                     data = data[self.sock.send(data) :]
                 except BlockingIOError:
                     self.io.writable = False
-                    self.io.wait_write(self.server.config.io_timeout)
+                    self.io.wait_write(self.server.config.write_timeout)
         except OSError as error:  # a time-out is one too
             raise ClientDisconnected("the client does not read the answer") from error
 
@@ -292,7 +292,7 @@ class Connection:
             except BlockingIOError:
                 self.io.writable = False
                 try:
-                    self.io.wait_write(self.server.config.io_timeout)
+                    self.io.wait_write(self.server.config.write_timeout)
                 except OSError as error:
                     raise ClientDisconnected("the client does not read the answer") from error
                 continue
@@ -308,7 +308,7 @@ class Connection:
         if self.buffer:
             data, self.buffer = self.buffer[:limit], self.buffer[limit:]
             return data
-        return self._receive(limit, self.server.config.io_timeout)
+        return self._receive(limit, self.server.config.body_timeout)
 
     def _receive(self, limit: int, timeout: float) -> bytes:
         io = self.io

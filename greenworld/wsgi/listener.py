@@ -23,7 +23,7 @@ from _socket import (
     TCP_NODELAY,
 )
 from _socket import socket as RawSocket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from greenworld.hub import sleep, spawn
@@ -147,6 +147,8 @@ class Listener:
         self.address: Any = self._sock.getsockname()
         self._io = server.hub.io(self._sock.fileno())
         self.heads = HeadTable(self._base_environ(), self.limits)
+        self.opening: Callable[[Connection], None] | None = None
+        """What a new connection goes through first, in a green thread of its own."""
         self._closed = False
         self._thread = spawn(self._accept_for_ever)
 
@@ -219,7 +221,10 @@ class Listener:
         host, port = (peer[0], str(peer[1])) if self._internet else ("", "")
         connection = Connection(self, sock, self.server.hub.io(fd), host, port)
         self.server.connections.add(connection)
-        connection.wake()
+        if self.opening is None:
+            connection.wake()
+        else:
+            connection.thread = spawn(self.opening, connection)
         return True
 
     def close(self) -> None:

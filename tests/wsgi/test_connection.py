@@ -363,7 +363,7 @@ def test_a_slow_head_is_not_saved_by_trickling(serve: Serve) -> None:
 
 
 def test_a_stalled_body_is_answered_408(serve: Serve) -> None:
-    running = serve(echo, io_timeout=0.02)
+    running = serve(echo, body_timeout=0.02)
     client = running.connect()
     reply = client.ask(HEAD + b"Content-Length: 5\r\n\r\nhe")
     assert (reply.status, reply.headers["connection"]) == (408, "close")
@@ -374,7 +374,7 @@ def test_a_client_that_does_not_read_is_cut_off(serve: Serve) -> None:
         start_response("200 OK", TEXT)
         return [b"x" * 20_000_000]
 
-    running = serve(app, io_timeout=0.02)
+    running = serve(app, write_timeout=0.02)
     client = running.connect()
     client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     wait_until_gone(running)

@@ -105,7 +105,7 @@ def test_a_file_for_a_client_that_does_not_read(serve: Serve, tmp_path: Path, le
         environ["wsgi.errors"].write("begun\n")
         return wrapper
 
-    running = serve(app, io_timeout=0.05 if not leave else 60)
+    running = serve(app, write_timeout=0.05 if not leave else 60)
     client = running.connect()
     client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     assert client.read_line() == b"HTTP/1.1 200 OK\r\n"

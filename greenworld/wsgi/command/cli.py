@@ -19,9 +19,9 @@ from collections.abc import Sequence
 from types import FrameType
 
 import greenworld
+from greenworld.wsgi.command.loading import LoadError, load
 from greenworld.wsgi.config import Config
 from greenworld.wsgi.http1 import Limits
-from greenworld.wsgi.loading import LoadError, load
 from greenworld.wsgi.server import Server
 
 __all__ = ["main"]
@@ -89,7 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     for option, default, text in (
         ("--keep-alive", defaults.keep_alive, "idle time between two requests; 0: none"),
         ("--head-timeout", defaults.head_timeout, "time for a request head to arrive"),
-        ("--io-timeout", defaults.io_timeout, "time without progress in a body or an answer"),
+        ("--body-timeout", defaults.body_timeout, "time without progress in a request body"),
+        ("--write-timeout", defaults.write_timeout, "time without progress in an answer"),
         ("--graceful-timeout", defaults.graceful_timeout, "time for requests to end at a stop"),
     ):
         add(
@@ -134,7 +135,8 @@ def _config(options: argparse.Namespace) -> Config:
     return Config(
         keep_alive=options.keep_alive,
         head_timeout=options.head_timeout,
-        io_timeout=options.io_timeout,
+        body_timeout=options.body_timeout,
+        write_timeout=options.write_timeout,
         graceful_timeout=options.graceful_timeout,
         limits=Limits(options.limit_line, options.limit_fields, options.limit_head),
         max_body=options.max_body,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from greenworld.wsgi.loading import LoadError, load
+from greenworld.wsgi.command.loading import LoadError, load
 
 SOURCE = """
 def app(environ, start_response): ...
