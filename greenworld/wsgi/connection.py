@@ -10,67 +10,49 @@ A connection is in one of three states, and one lane of `idle.IdleConnections` a
    thread; `unwatch_read` decides who was first.
 2. One green thread for each request: the next request of a pipeline gets a new one, so that
    context variables and locals never leak from one request to the next.
-3. The socket is the C class in non-blocking mode, with the hub's record beside it: try first,
-   wait if it would block, and never call `recv` just to be told that there is nothing.
-4. `send` and `receive` block their green thread only; a client that went away, or stays away
-   for too long, is `ClientDisconnected` (or 408 while its body is awaited).
+3. `Server.plain` says that nothing but a request's own head decides how it is answered; what a
+   setting adds is asked for where it is not.
 """
 
 from __future__ import annotations
 
 import re
-from _socket import SHUT_WR, SO_LINGER, SOL_SOCKET
-from posix import sendfile
+from _socket import SO_LINGER, SOL_SOCKET
+from _socket import socket as RawSocket
 from struct import pack
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from greenworld.hub import GreenThread, spawn
 from greenworld.wsgi.body import NO_BODY, Body, ChunkedBody, EmptyBody, LengthBody
 from greenworld.wsgi.environ import COLD_BLOCK, EMPTY_BLOCK, HeaderBlock, StartLine
-from greenworld.wsgi.errors import ClientDisconnected, HttpError
+from greenworld.wsgi.errors import HttpError
 from greenworld.wsgi.gateway import Exchange
 from greenworld.wsgi.http1 import CHUNKED, body_length, find_head
 from greenworld.wsgi.idle import MAX_PRIVATE
 from greenworld.wsgi.refusal import refuse
+from greenworld.wsgi.stream import Stream
 
 if TYPE_CHECKING:
-    from _socket import socket as RawSocket
-
     from greenworld.hub.io import Io
     from greenworld.wsgi.listener import Listener
-    from greenworld.wsgi.server import Server
 
 __all__ = ["Connection"]
 
 HEAD_PIECE: Final = 16384
 """Bytes asked of the socket while a head is awaited."""
-LINGER_SECONDS: Final = 2.0
-LINGER_BYTES: Final = 1 << 20
 
 _EMPTY_LINES = re.compile(rb"(?:\r\n)*")
 
 
-class Connection:
+class Connection(Stream):
     """See the module's description. Made by a listener, in the serving state."""
 
-    __slots__ = (
-        "block",
-        "buffer",
-        "host",
-        "io",
-        "lane",
-        "listener",
-        "port",
-        "seen",
-        "server",
-        "sock",
-        "thread",
-    )
+    __slots__ = ("block", "facts", "host", "lane", "listener", "port", "seen", "thread")
 
     def __init__(self, listener: Listener, sock: RawSocket, io: Io, host: str, port: str) -> None:
         self.listener = listener
-        self.server: Server = listener.server
+        self.server = listener.server
         self.sock = sock
         self.io = io
         self.host = host
@@ -80,6 +62,8 @@ class Connection:
         self.block: HeaderBlock = EMPTY_BLOCK
         self.lane: dict[Connection, float] | None = None
         self.thread: GreenThread[None] | None = None
+        self.facts: dict[str, Any] | None = None
+        """What the environment of its requests says of the connection, such as its TLS."""
 
     # Waiting
 
@@ -199,10 +183,21 @@ class Connection:
         environ = block.environ(line)
         environ["REMOTE_ADDR"] = self.host
         environ["REMOTE_PORT"] = self.port
-        if line.plain and block.plain and self.server.keeps_alive:
+        if line.plain and block.plain and self.server.plain:
             return Exchange(self, line, block, environ, NO_BODY, False, True)
+        return self._special(line, block, environ)
+
+    def _special(self, line: StartLine, block: HeaderBlock, environ: dict[str, Any]) -> Exchange:
+        """An exchange that the head or a setting of the server makes special."""
+        server = self.server
+        if self.facts is not None:
+            environ.update(self.facts)
         if line.authority is not None:
             environ["HTTP_HOST"] = line.authority
+        if server.edge is not None:
+            server.edge(self, block, environ)
+        if line.plain and block.plain and server.keeps_alive:
+            return Exchange(self, line, block, environ, NO_BODY, False, True)
         if line.minor:
             if block.host is None:  # RFC 9112, section 3.2
                 raise HttpError(400, "HTTP/1.1 without a Host")
@@ -211,9 +206,7 @@ class Connection:
             close = block.close or not block.keep_alive
         body = self._body(line, block)
         environ["wsgi.input"] = body
-        return Exchange(
-            self, line, block, environ, body, close or not self.server.keeps_alive, False
-        )
+        return Exchange(self, line, block, environ, body, close or not server.keeps_alive, False)
 
     def _body(self, line: StartLine, block: HeaderBlock) -> Body | EmptyBody:
         length = body_length(line.minor, block.content_length, block.transfer_encoding)
@@ -242,130 +235,15 @@ class Connection:
         else:
             self._wait()
 
-    # Bytes
-
-    def send(self, data: bytes) -> None:
-        """Send all of `data`. **Blocks** while the client does not read."""
-        try:
-            sent = self.sock.send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError as error:
-            raise ClientDisconnected("the client went away") from error
-        if sent != len(data):
-            self._send_rest(memoryview(data)[sent:])
-
-    def send_pair(self, head: bytes, body: bytes) -> None:
-        """Send a head and a large body as one, without copying them together. **Blocks**."""
-        try:
-            sent = self.sock.sendmsg((head, body))
-        except BlockingIOError:
-            sent = 0
-        except OSError as error:
-            raise ClientDisconnected("the client went away") from error
-        if sent < len(head):
-            self._send_rest(memoryview(head)[sent:])
-            sent = len(head)
-        self._send_rest(memoryview(body)[sent - len(head) :])
-
-    def _send_rest(self, data: memoryview) -> None:
-        try:
-            while data:
-                try:
-                    data = data[self.sock.send(data) :]
-                except BlockingIOError:
-                    self.io.writable = False
-                    self.io.wait_write(self.server.config.write_timeout)
-        except OSError as error:  # a time-out is one too
-            raise ClientDisconnected("the client does not read the answer") from error
-
-    def send_file(self, fd: int, position: int, count: int) -> int:
-        """Have the kernel send `count` bytes of a file; return how many there were. **Blocks**.
-
-        Raises OSError for what is the file's fault, not the client's.
-        """
-        done = 0
-        out = self.sock.fileno()
-        while done < count:
-            try:
-                sent = sendfile(out, fd, position + done, min(count - done, 1 << 30))
-            except BlockingIOError:
-                self.io.writable = False
-                try:
-                    self.io.wait_write(self.server.config.write_timeout)
-                except OSError as error:
-                    raise ClientDisconnected("the client does not read the answer") from error
-                continue
-            except (ConnectionError, TimeoutError) as error:
-                raise ClientDisconnected("the client went away") from error
-            if sent == 0:  # the file has shrunk
-                break
-            done += sent
-        return done
-
-    def receive(self, limit: int) -> bytes:
-        """Return 1 to `limit` bytes, or none at the end of the stream. **Blocks**."""
-        if self.buffer:
-            data, self.buffer = self.buffer[:limit], self.buffer[limit:]
-            return data
-        return self._receive(limit, self.server.config.body_timeout)
-
-    def _receive(self, limit: int, timeout: float) -> bytes:
-        io = self.io
-        while True:
-            if io.readable:
-                try:
-                    data = self.sock.recv(limit)
-                except BlockingIOError:
-                    io.readable = False
-                except OSError as error:
-                    raise ClientDisconnected("the client went away") from error
-                else:
-                    if 0 < len(data) < limit and not io.hangup:
-                        io.readable = False
-                    return data
-            try:
-                io.wait_read(timeout)
-            except TimeoutError as error:
-                raise HttpError(408, "the client stopped sending the body") from error
-            except OSError as error:
-                raise ClientDisconnected("the connection was closed") from error
-
-    def unread(self, data: bytes) -> None:
-        """Take back what was received beyond a body: the next request."""
-        self.buffer = data + self.buffer
-
-    def send_continue(self) -> None:
-        """Send `100 Continue`, unless content is here already. **Blocks**."""
-        if not self.buffer:
-            self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-
     # The end
-
-    def linger(self) -> None:
-        """Say that nothing more comes, and drop what the client still sends, for a while.
-
-        A close with unread bytes would reset the connection, and the client might lose the
-        answer (RFC 9112, section 9.6). **Blocks** up to two seconds.
-        """
-        clock = self.server.clock
-        until = clock.tick() + LINGER_SECONDS
-        left = LINGER_BYTES - len(self.buffer)
-        self.buffer = b""
-        try:
-            self.sock.shutdown(SHUT_WR)
-            while left > 0 and (seconds := until - clock.tick()) > 0:
-                dropped = len(self._receive(65536, seconds))
-                if not dropped:
-                    return
-                left -= dropped
-        except (OSError, HttpError):  # gone, or time is up
-            return
 
     def reset(self) -> None:
         """Close so that the client sees a failure: a reset, not an orderly end."""
-        if self.sock.fileno() >= 0:
-            self.sock.setsockopt(SOL_SOCKET, SO_LINGER, pack("ii", 1, 0))
+        sock = self.sock
+        if sock.fileno() >= 0:
+            if not isinstance(sock, RawSocket):
+                self.sock = sock = sock.raw
+            sock.setsockopt(SOL_SOCKET, SO_LINGER, pack("ii", 1, 0))
             self.close()
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ from greenworld.hub.current import current_waiter
 from greenworld.wsgi.clock import Clock
 from greenworld.wsgi.config import Config
 from greenworld.wsgi.connection import Connection
+from greenworld.wsgi.environ import HeaderBlock
 from greenworld.wsgi.gateway import Application
 from greenworld.wsgi.idle import IdleConnections
 from greenworld.wsgi.listener import Listener, SocketLike, open_all
@@ -61,6 +62,11 @@ class Server:
         self.idle = IdleConnections(self.hub, self.clock, self.config)
         self.in_context: Callable[..., Any] = copy_context().run
         self.keeps_alive = self.config.keep_alive > 0
+        self.edge: Callable[[Connection, HeaderBlock, dict[str, Any]], None] | None = None
+        """What sees the environment of each request before the application, and may change it
+        or raise HttpError; may be set before the server starts."""
+        self.plain = False
+        """Whether a request's own head alone decides how it is answered."""
         self.connections: set[Connection] = set()
         self.stopping = False
         self.stop_requested = False
@@ -99,6 +105,7 @@ class Server:
         if bind_here:
             self._sockets = open_all(self._bind, self.config.backlog)
         self._started = True
+        self.plain = self.keeps_alive and self.edge is None and self.config.tls is None
         self._listeners = [Listener(self, sock, bind_here) for sock in self._sockets]
 
     def serve_forever(self) -> None:

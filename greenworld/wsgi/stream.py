@@ -1,0 +1,204 @@
+"""The bytes of a connection, both ways: what its body, its answer and its end need of a socket.
+
+1. The socket is the C class in non-blocking mode, with the hub's record beside it: try first,
+   wait if it would block, and never call `recv` just to be told that there is nothing. Fewer
+   bytes than asked for mean that it is drained.
+2. Something else may stand in its place, such as TLS: see `Wrapped`.
+3. `send` and `receive` block their green thread only; a client that went away, or stays away
+   for too long, is `ClientDisconnected` (or 408 while its body is awaited).
+"""
+
+from __future__ import annotations
+
+from _socket import SHUT_WR
+from _socket import socket as RawSocket
+from os import pread
+from posix import sendfile
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from greenworld.wsgi.errors import ClientDisconnected, HttpError
+
+if TYPE_CHECKING:
+    from greenworld.hub.io import Io
+    from greenworld.wsgi.server import Server
+
+__all__ = ["Stream", "Wrapped"]
+
+LINGER_SECONDS: Final = 2.0
+LINGER_BYTES: Final = 1 << 20
+FILE_PIECE: Final = 65536
+"""Bytes of a file that are read at once where the kernel cannot send it by itself."""
+
+
+class Wrapped(Protocol):
+    """What stands in a socket's place where the bytes on the wire are not those of HTTP.
+
+    Each method does what the socket's does, on the bytes of HTTP, and never blocks: what cannot
+    go on raises BlockingIOError. `send` answers for a byte only when all that carries it has
+    left, so that who waits for the socket afterwards never waits for its own bytes; asked again
+    with the rest, it goes on. `recv` returns fewer bytes than asked for only if no more are here.
+    """
+
+    raw: RawSocket
+    """The socket below; closed as it is, it says nothing of an orderly end."""
+
+    def recv(self, limit: int, /) -> bytes:
+        """Return 1 to `limit` bytes, or none at the end of the stream."""
+
+    def send(self, data: Any, /) -> int:
+        """Send what goes at once; return how much that was."""
+
+    def sendmsg(self, buffers: tuple[bytes, ...], /) -> int:
+        """`send` for several pieces."""
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor, -1 after `close`."""
+
+    def shutdown(self, how: int, /) -> None:
+        """Send no more: for `SHUT_WR`, say so."""
+
+    def close(self) -> None:
+        """End in order, as far as that does not block, and close the socket."""
+
+
+class Stream:
+    """See the module's description. What a connection is made of."""
+
+    __slots__ = ("buffer", "io", "server", "sock")
+
+    server: Server
+    sock: RawSocket | Wrapped
+    io: Io
+    buffer: bytes
+    """What was received and not used yet."""
+
+    def send(self, data: bytes) -> None:
+        """Send all of `data`. **Blocks** while the client does not read."""
+        try:
+            sent = self.sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            raise ClientDisconnected("the client went away") from error
+        if sent != len(data):
+            self._send_rest(memoryview(data)[sent:])
+
+    def send_pair(self, head: bytes, body: bytes) -> None:
+        """Send a head and a large body as one, without copying them together. **Blocks**."""
+        try:
+            sent = self.sock.sendmsg((head, body))
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            raise ClientDisconnected("the client went away") from error
+        if sent < len(head):
+            self._send_rest(memoryview(head)[sent:])
+            sent = len(head)
+        self._send_rest(memoryview(body)[sent - len(head) :])
+
+    def _send_rest(self, data: memoryview) -> None:
+        while data:
+            try:
+                data = data[self.sock.send(data) :]
+            except BlockingIOError:
+                self._wait_write()
+            except OSError as error:
+                raise ClientDisconnected("the client went away") from error
+
+    def _wait_write(self) -> None:
+        """After a would-block error: wait until the socket takes more. **Blocks**."""
+        self.io.writable = False
+        try:
+            self.io.wait_write(self.server.config.write_timeout)
+        except OSError as error:  # a time-out is one too
+            raise ClientDisconnected("the client does not read the answer") from error
+
+    def send_file(self, fd: int, position: int, count: int) -> int:
+        """Send `count` bytes of a file; return how many there were. **Blocks**.
+
+        The kernel does it, unless something else stands in the socket's place. Raises OSError
+        for what is the file's fault, not the client's.
+        """
+        if type(self.sock) is not RawSocket:
+            return self._copy_file(fd, position, count)
+        done = 0
+        out = self.sock.fileno()
+        while done < count:
+            try:
+                sent = sendfile(out, fd, position + done, min(count - done, 1 << 30))
+            except BlockingIOError:
+                self._wait_write()
+                continue
+            except (ConnectionError, TimeoutError) as error:
+                raise ClientDisconnected("the client went away") from error
+            if sent == 0:  # the file has shrunk
+                break
+            done += sent
+        return done
+
+    def _copy_file(self, fd: int, position: int, count: int) -> int:
+        done = 0
+        while done < count:
+            piece = pread(fd, min(count - done, FILE_PIECE), position + done)
+            if not piece:
+                break
+            self.send(piece)
+            done += len(piece)
+        return done
+
+    def receive(self, limit: int) -> bytes:
+        """Return 1 to `limit` bytes, or none at the end of the stream. **Blocks**."""
+        if self.buffer:
+            data, self.buffer = self.buffer[:limit], self.buffer[limit:]
+            return data
+        return self._receive(limit, self.server.config.body_timeout)
+
+    def _receive(self, limit: int, timeout: float) -> bytes:
+        io = self.io
+        while True:
+            if io.readable:
+                try:
+                    data = self.sock.recv(limit)
+                except BlockingIOError:
+                    io.readable = False
+                except OSError as error:
+                    raise ClientDisconnected("the client went away") from error
+                else:
+                    if 0 < len(data) < limit and not io.hangup:
+                        io.readable = False
+                    return data
+            try:
+                io.wait_read(timeout)
+            except TimeoutError as error:
+                raise HttpError(408, "the client stopped sending the body") from error
+            except OSError as error:
+                raise ClientDisconnected("the connection was closed") from error
+
+    def unread(self, data: bytes) -> None:
+        """Take back what was received beyond a body: the next request."""
+        self.buffer = data + self.buffer
+
+    def send_continue(self) -> None:
+        """Send `100 Continue`, unless content is here already. **Blocks**."""
+        if not self.buffer:
+            self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def linger(self) -> None:
+        """Say that nothing more comes, and drop what the client still sends, for a while.
+
+        A close with unread bytes would reset the connection, and the client might lose the
+        answer (RFC 9112, section 9.6). **Blocks** up to two seconds.
+        """
+        clock = self.server.clock
+        until = clock.tick() + LINGER_SECONDS
+        left = LINGER_BYTES - len(self.buffer)
+        self.buffer = b""
+        try:
+            self.sock.shutdown(SHUT_WR)
+            while left > 0 and (seconds := until - clock.tick()) > 0:
+                dropped = len(self._receive(65536, seconds))
+                if not dropped:
+                    return
+                left -= dropped
+        except (OSError, HttpError):  # gone, or time is up
+            return
