@@ -1,0 +1,60 @@
+"""What an option is: one row of the table in `options.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from greenworld.wsgi.command.kinds import Kind
+from greenworld.wsgi.command.settings import Settings
+from greenworld.wsgi.config import Config, Tls
+from greenworld.wsgi.http1 import Limits
+
+__all__ = ["Option", "Section"]
+
+Record = Literal["settings", "server", "limits", "tls", "none"]
+_DEFAULTS: Final = {"settings": Settings(), "server": Config(), "limits": Limits(), "tls": Tls()}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: `--like-this`, `GREENWORLD_LIKE_THIS`, `like_this` in a file."""
+
+    name: str
+    kind: Kind
+    text: str
+    """What it sets; begins in lower case, without a full stop."""
+    against: str = ""
+    """What a limit protects from."""
+    record: Record = "server"
+    """Which record has the field it stands for; "none" has it acted upon at once."""
+    field: str = ""
+    """The name of that field, where it is not the option's."""
+    source: Literal["any", "command line", "not a file"] = "any"
+    """Where it can be given."""
+
+    @property
+    def flag(self) -> str:
+        """How it is given on the command line."""
+        return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def variable(self) -> str:
+        """How it is given in the environment."""
+        return f"GREENWORLD_{self.name.upper()}"
+
+    @property
+    def default(self) -> Any:
+        """Its value when it is not given; None for "none" and "not used"."""
+        if self.record == "none":
+            return None
+        value = getattr(_DEFAULTS[self.record], self.field or self.name)
+        return None if value in ("", {}) else value
+
+
+@dataclass(frozen=True)
+class Section:
+    """Options that belong together."""
+
+    title: str
+    options: tuple[Option, ...]

@@ -1,0 +1,394 @@
+"""The table of options: the one place that knows what can be set, and how it is called.
+
+`--help`, the environment variables, the keys of the TOML file, `--show-config` and
+`docs/wsgi-options.md` are made from it. A default is that of the field an option stands for.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from greenworld.wsgi.command.kinds import Choice, Count, Hosts, Many, Seconds, Size, Switch, Text
+from greenworld.wsgi.command.option import Option, Section
+
+__all__ = ["BY_NAME", "SECTIONS"]
+
+_SECONDS: Final = Seconds()
+_SECONDS_OR_ZERO: Final = Seconds(zero=True)
+_SWITCH: Final = Switch()
+_FILE: Final = Text("FILE")
+_FILE_OR_NONE: Final = Text("FILE", optional=True)
+
+SECTIONS: Final = (
+    Section(
+        "Application",
+        (
+            Option(
+                "app",
+                Text("APP"),
+                "MODULE:ATTRIBUTE, also with dots (module:object.app) or a call with literal"
+                " arguments (module:make(debug=True)); MODULE alone stands for its 'application'"
+                " or 'app'; on the command line without --app",
+                record="settings",
+            ),
+            Option(
+                "app_dir",
+                Text("DIRECTORY", optional=True),
+                "put this directory at the front of sys.path, in place of the working directory",
+                record="settings",
+            ),
+            Option(
+                "chdir",
+                Text("DIRECTORY", optional=True),
+                "change to this directory first; relative paths of all other options but --config"
+                " are then below it",
+                record="settings",
+            ),
+            Option(
+                "patch",
+                _SWITCH,
+                "make the standard library cooperative before the application is imported",
+                record="settings",
+            ),
+            Option(
+                "reload",
+                _SWITCH,
+                "for development: restart when a Python file below the application's directory"
+                " changes, and answer with the traceback when the application cannot be loaded",
+                record="settings",
+            ),
+            Option(
+                "reload_dir",
+                Many("DIRECTORY"),
+                "with --reload, watch every file below this directory too",
+                record="settings",
+            ),
+        ),
+    ),
+    Section(
+        "Configuration",
+        (
+            Option(
+                "config",
+                Text("FILE", optional=True),
+                "a TOML file of options; else the table [tool.greenworld.wsgi] of"
+                " ./pyproject.toml, if it is there",
+                record="none",
+                source="not a file",
+            ),
+            Option(
+                "show_config",
+                _SWITCH,
+                "print every option's value, as TOML, and where it came from; then end",
+                record="none",
+                source="command line",
+            ),
+        ),
+    ),
+    Section(
+        "Addresses",
+        (
+            Option(
+                "bind",
+                Many("ADDRESS", optional=True),
+                "HOST:PORT, [IPV6]:PORT, :PORT, unix:PATH, unix:@NAME or fd://N; port 0 lets the"
+                " system choose; none: the sockets that systemd passed, or else 127.0.0.1:8000",
+                record="settings",
+            ),
+            Option(
+                "backlog",
+                Count(),
+                "how many connections the kernel keeps until they are accepted",
+            ),
+            Option(
+                "reuse_port",
+                _SWITCH,
+                "give each worker listening sockets of its own (SO_REUSEPORT)",
+                record="settings",
+            ),
+        ),
+    ),
+    Section(
+        "Processes",
+        (
+            Option(
+                "workers",
+                Count(optional=True),
+                "how many processes serve, under a supervisor that replaces the ones that end;"
+                " none: this process serves alone",
+                record="settings",
+            ),
+            Option(
+                "preload",
+                _SWITCH,
+                "import the application in the supervisor, before workers are forked",
+                record="settings",
+            ),
+            Option(
+                "worker_timeout",
+                _SECONDS_OR_ZERO,
+                "how long a worker may not give a sign of life before it is killed; 0: for ever",
+                "a worker that computes for ever or blocks outside green threads",
+                record="settings",
+            ),
+            Option(
+                "max_requests",
+                Count(least=0),
+                "after how many requests a worker is replaced by a fresh one; 0: never",
+                "an application that leaks memory",
+                record="settings",
+            ),
+            Option(
+                "max_requests_jitter",
+                Count(least=0),
+                "the most requests that are added to max_requests, for each worker at random",
+                "all workers being replaced at the same time",
+                record="settings",
+            ),
+        ),
+    ),
+    Section(
+        "Times",
+        (
+            Option(
+                "keep_alive",
+                _SECONDS_OR_ZERO,
+                "how long a connection may be idle between two requests; 0: closed after each",
+                "connections that are kept open for nothing",
+            ),
+            Option(
+                "head_timeout",
+                _SECONDS,
+                "how long a request head may take to arrive; then 408",
+                "clients that send a head byte by byte (Slowloris)",
+            ),
+            Option(
+                "body_timeout",
+                _SECONDS,
+                "how long nothing of a request body may arrive; then 408",
+                "clients that announce a body and stop sending",
+            ),
+            Option(
+                "body_rate",
+                Count("BYTES", least=0),
+                "bytes per second that a request body must reach on average, once it has taken"
+                " body_timeout; else 408; 0: any",
+                "clients that send a body byte by byte",
+            ),
+            Option(
+                "write_timeout",
+                _SECONDS,
+                "how long a client may read nothing of its answer",
+                "clients that ask for much and do not read it",
+            ),
+            Option(
+                "request_timeout",
+                Seconds(optional=True),
+                "how long a request may take, from its head to the end of its answer",
+                "requests that never end",
+            ),
+            Option(
+                "handshake_timeout",
+                _SECONDS,
+                "how long a new connection may take for its PROXY header and its TLS handshake",
+                "clients that connect and do not go on",
+            ),
+            Option(
+                "graceful_timeout",
+                _SECONDS_OR_ZERO,
+                "how long requests may take to finish at a stop; then they are ended",
+                "a stop that never ends",
+            ),
+        ),
+    ),
+    Section(
+        "Limits",
+        (
+            Option(
+                "limit_line",
+                Size(),
+                "the most bytes of a request line; beyond it 414",
+                "memory taken by endless lines",
+                record="limits",
+                field="line",
+            ),
+            Option(
+                "limit_fields",
+                Count(),
+                "the most header lines of a request; beyond it 431",
+                "time taken by thousands of lines",
+                record="limits",
+                field="fields",
+            ),
+            Option(
+                "limit_head",
+                Size(),
+                "the most bytes of a whole request head; beyond it 431",
+                "memory taken by endless heads",
+                record="limits",
+                field="head",
+            ),
+            Option(
+                "max_body",
+                Size(optional=True),
+                "the most bytes of a request body; beyond it 413",
+                "uploads that fill memory or disk",
+            ),
+            Option(
+                "max_unread",
+                Size(least=0),
+                "how many bytes of a body that the application left unread are dropped to keep"
+                " the connection; beyond it the connection ends",
+                "reading without end what nobody wants",
+            ),
+            Option(
+                "max_connections",
+                Count(optional=True),
+                "the most connections open at a time; more wait in the backlog",
+                "running out of descriptors and memory",
+            ),
+            Option(
+                "max_in_flight",
+                Count(optional=True),
+                "the most requests answered at a time; more wait, unread",
+                "more work at a time than the application or its database can do",
+            ),
+            Option(
+                "max_per_address",
+                Count(optional=True),
+                "the most connections open at a time from one address; more are closed",
+                "one client that takes all connections",
+            ),
+            Option(
+                "underscores",
+                Choice("drop|refuse", choices=("drop", "refuse")),
+                "what becomes of a header whose name holds an underscore: it is dropped, or the"
+                " request is refused with 400",
+                "X_Forwarded_For posing as X-Forwarded-For",
+            ),
+        ),
+    ),
+    Section(
+        "Behind a proxy",
+        (
+            Option(
+                "trusted_proxies",
+                Many("ADDRESS", optional=True),
+                "addresses and networks whose word on client and scheme is taken; 'unix' for"
+                " Unix sockets, '*' for any peer",
+                "clients that pretend to be someone else",
+            ),
+            Option(
+                "forwarded_header",
+                Choice("x-forwarded|forwarded", choices=("x-forwarded", "forwarded")),
+                "where a trusted proxy says it: the X-Forwarded-* headers, or Forwarded",
+            ),
+            Option(
+                "proxy_protocol",
+                _SWITCH,
+                "each connection begins with a PROXY header (version 1 or 2)",
+            ),
+        ),
+    ),
+    Section(
+        "TLS",
+        (
+            Option(
+                "certfile",
+                _FILE_OR_NONE,
+                "the server's certificate and its chain, in PEM; makes it speak TLS",
+                record="tls",
+                field="certificate",
+            ),
+            Option(
+                "keyfile",
+                _FILE_OR_NONE,
+                "the private key, if it is not in the file of the certificate",
+                record="tls",
+                field="key",
+            ),
+            Option(
+                "key_password_file",
+                _FILE_OR_NONE,
+                "a file whose first line is the password of the key",
+                record="settings",
+            ),
+            Option(
+                "client_ca",
+                _FILE_OR_NONE,
+                "the authorities that clients' certificates are checked against, in PEM",
+                record="tls",
+            ),
+            Option(
+                "client_cert",
+                Choice("none|optional|required", choices=("none", "optional", "required")),
+                "whether a client is asked for a certificate, and refused without one",
+                record="tls",
+                field="client_certificate",
+            ),
+            Option(
+                "tls_min",
+                Choice("1.2|1.3", choices=("1.2", "1.3")),
+                "the oldest version of TLS that is spoken",
+                record="tls",
+                field="minimum_version",
+            ),
+            Option(
+                "ciphers",
+                Text("LIST", optional=True),
+                "OpenSSL's cipher list for TLS 1.2; none: the standard library's",
+                record="tls",
+            ),
+            Option(
+                "alpn",
+                Many("PROTOCOL"),
+                "the protocols offered, the most wanted first",
+                record="tls",
+            ),
+            Option(
+                "sni",
+                Hosts(optional=True),
+                "the certificate for a further server name (example.org, *.example.org); in a file"
+                " also a table: NAME = 'CERT:KEY'",
+                record="tls",
+                field="hosts",
+            ),
+        ),
+    ),
+    Section(
+        "Logs and health",
+        (
+            Option(
+                "access_log",
+                _FILE_OR_NONE,
+                "where a line per request goes; -: standard output (--no-access-log: none)",
+                record="settings",
+            ),
+            Option(
+                "access_format",
+                Text("FORMAT"),
+                "what that line holds: common, combined, json, or atoms such as '%h %r %s'",
+            ),
+            Option(
+                "error_log",
+                _FILE,
+                "where errors go; -: standard error",
+                record="settings",
+            ),
+            Option(
+                "log_config",
+                _FILE_OR_NONE,
+                "a file for logging.config; both logs then go through logging",
+                record="settings",
+            ),
+            Option(
+                "health_path",
+                Text("PATH", optional=True),
+                "a path that the server itself answers: 200, and 503 while it stops",
+            ),
+        ),
+    ),
+)
+"""The options, in the order in which they are explained."""
+
+BY_NAME: Final = {option.name: option for section in SECTIONS for option in section.options}
