@@ -1,0 +1,339 @@
+"""Real processes on free ports: this server, proxies in front of it, clients.
+
+Everything a test starts lives in a folder of its own and has ended when the test, or the module
+of a shared one, has. What is not installed is a reason to skip, which names it.
+"""
+
+from __future__ import annotations
+
+import http.client
+import importlib.util
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import greenworld.wsgi
+
+HOME = Path(greenworld.wsgi.__file__).parents[2]
+SITES = Path(__file__).parent / "sites"
+LIMIT = 60.0
+"""Seconds after which whatever blocks in a test gives up."""
+
+
+@dataclass
+class Reply:
+    """An answer, read to its end."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body."""
+        return self.body.decode()
+
+    def json(self) -> Any:
+        """What the body says."""
+        return json.loads(self.body)
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """A connection to a Unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=LIMIT)
+        self.path = path
+
+    def connect(self) -> None:
+        """Connect to the path in place of a host."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(LIMIT)
+        self.sock.connect(self.path)
+
+
+def connect(address: str) -> http.client.HTTPConnection:
+    """A client for `HOST:PORT` or the path of a Unix socket."""
+    if "/" in address:
+        return UnixConnection(address)
+    return http.client.HTTPConnection(address, timeout=LIMIT)
+
+
+def ask(
+    address: str, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+) -> Reply:
+    """One request on a connection of its own."""
+    client = connect(address)
+    try:
+        client.request(method, path, body, headers or {})
+        answer = client.getresponse()
+        return Reply(answer.status, _headers(answer), answer.read())
+    finally:
+        client.close()
+
+
+def _headers(answer: http.client.HTTPResponse) -> dict[str, str]:
+    """Names in lower case; the values of a repeated one, one a line."""
+    found: dict[str, str] = {}
+    for name, value in answer.getheaders():
+        name = name.lower()
+        found[name] = f"{found[name]}\n{value}" if name in found else value
+    return found
+
+
+class Program:
+    """A running process. What it says, on standard output and error, is gathered."""
+
+    def __init__(
+        self, argv: list[str], folder: Path, environ: dict[str, str], fds: tuple[int, ...]
+    ) -> None:
+        self.lines: list[str] = []
+        self.address = ""
+        """Where it listens, if that is known: `HOST:PORT` or a path."""
+        self._news = threading.Condition()
+        self.process = subprocess.Popen(
+            argv,
+            cwd=folder,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **environ},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            pass_fds=fds,
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._news:
+                self.lines.append(line)
+                self._news.notify_all()
+        with self._news:
+            self._news.notify_all()
+
+    @property
+    def said(self) -> str:
+        """All that it has said so far."""
+        return "".join(self.lines)
+
+    def wait_for(self, pattern: str, times: int = 1) -> str:
+        """The `times`th match of `pattern` in what was said, as soon as it is there."""
+        with self._news:
+            self._news.wait_for(lambda: len(self._found(pattern)) >= times or self._ended, LIMIT)
+            found = self._found(pattern)
+            assert len(found) >= times, f"no {pattern!r} in:\n{self.said}"
+            return found[times - 1]
+
+    def _found(self, pattern: str) -> list[str]:
+        return re.findall(pattern, self.said, re.MULTILINE)
+
+    @property
+    def _ended(self) -> bool:
+        return not self._reader.is_alive()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def end(self) -> int:
+        """Wait for its end; return its status."""
+        code = self.process.wait(LIMIT)
+        self._reader.join(LIMIT)
+        return code
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Reply:
+        """One request on a connection of its own; `Content_Type` stands for `Content-Type`."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return ask(self.address, method, path, body, named)
+
+    def get(self, path: str, **headers: str) -> Reply:
+        """Ask for a path."""
+        return self.ask("GET", path, **headers)
+
+    def close(self) -> None:
+        """End it, with force if it takes its time."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self._reader.join(LIMIT)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+class Stage:
+    """Where the processes of one test run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._programs: list[Program] = []
+
+    def run(self, *argv: str, fds: tuple[int, ...] = (), **environ: str) -> Program:
+        """Start a program in the folder."""
+        program = Program(list(argv), self.folder, environ, fds)
+        self._programs.append(program)
+        return program
+
+    def serve(self, application: str, *options: str, bind: str = "127.0.0.1:0") -> Program:
+        """Start the server with an application of `sites/` and wait until it listens."""
+        program = self.run(
+            *(sys.executable, "-m", "greenworld.wsgi", application, "--bind", bind, *options),
+            PYTHONPATH=os.pathsep.join([str(HOME), str(SITES)]),
+            SITE_FILE=str(self.file),
+        )
+        where = program.wait_for(r"Listening on (?:https?://|unix:)(\S+)")
+        program.address = str(self.folder / where) if bind.startswith("unix:") else where
+        return program
+
+    @property
+    def file(self) -> Path:
+        """A file of 300,000 bytes to be served."""
+        path = self.folder / "file.bin"
+        if not path.exists():
+            path.write_bytes(bytes(range(250)) * 1200)
+        return path
+
+    def nginx(self, http: str) -> Program:
+        """Start nginx with these lines in its `http` block; `LISTEN` is where it listens.
+
+        It takes over a listening socket that is made here: no port can be lost to others.
+        """
+        binary = need("nginx")
+        with socket.create_server(("127.0.0.1", 0), backlog=512) as sock:
+            address = f"127.0.0.1:{sock.getsockname()[1]}"
+            user = "user root;" if os.geteuid() == 0 else ""
+            config = NGINX.replace("USER", user).replace("HTTP", http).replace("LISTEN", address)
+            (self.folder / "nginx.conf").write_text(config)
+            command = (binary, "-p", str(self.folder), "-c", "nginx.conf", "-e", "stderr")
+            checked = self.run(*command, "-t")
+            assert checked.end() == 0, checked.said
+            program = self.run(*command, fds=(sock.fileno(),), NGINX=f"{sock.fileno()};")
+        program.address = address
+        program.wait_for("start worker process ")
+        return program
+
+    def haproxy(self, config: str) -> Program:
+        """Start HAProxy with these lines after a `defaults`; `LISTEN` is where it listens."""
+        binary = need("haproxy")
+        with socket.create_server(("127.0.0.1", 0), backlog=512) as sock:
+            config = HAPROXY + config.replace("LISTEN", f"fd@{sock.fileno()}")
+            (self.folder / "haproxy.cfg").write_text(config)
+            fds = (sock.fileno(),)
+            checked = self.run(binary, "-c", "-f", "haproxy.cfg", fds=fds)
+            assert checked.end() == 0, checked.said
+            program = self.run(binary, "-W", "-db", "-f", "haproxy.cfg", fds=fds)
+            program.address = f"127.0.0.1:{sock.getsockname()[1]}"
+        program.wait_for("Loading success")
+        return program
+
+    def close(self) -> None:
+        """End what runs, the last one first."""
+        for program in reversed(self._programs):
+            program.close()
+
+
+# 'daemon off' because nginx forgets who started it otherwise; its own files stay in the folder.
+NGINX = """
+USER
+daemon off;
+pid nginx.pid;
+error_log stderr notice;
+worker_processes 1;
+events { worker_connections 1024; }
+http {
+    access_log off;
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+    HTTP
+}
+"""
+
+HAPROXY = """
+defaults
+    mode http
+    timeout connect 20s
+    timeout client 60s
+    timeout server 60s
+"""
+
+
+def need(binary: str) -> str:
+    """Return the path of a binary, or skip the test."""
+    path = shutil.which(
+        binary, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin"
+    )
+    if path is None:
+        pytest.skip(f"needs {binary}, which is not installed here")
+    return path
+
+
+def need_module(name: str) -> None:
+    """Skip the test unless a library is installed."""
+    if importlib.util.find_spec(name) is None:
+        pytest.skip(f"needs the library {name}: pip install -e '.[libraries]'")
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    """Processes of one test."""
+    made = Stage(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def shared_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """Processes that the tests of a module share."""
+    made = Stage(tmp_path_factory.mktemp("stage"))
+    yield made
+    made.close()
+
+
+Connect = Callable[[Program], http.client.HTTPConnection]
+
+
+@pytest.fixture
+def connect_to() -> Iterator[Connect]:
+    """Opens a keep-alive connection, closed after the test."""
+    clients: list[http.client.HTTPConnection] = []
+
+    def open_one(program: Program) -> http.client.HTTPConnection:
+        clients.append(connect(program.address))
+        return clients[-1]
+
+    yield open_one
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture(scope="session")
+def needs() -> Callable[[str], str]:
+    """The function that skips a test whose binary is missing, else returns its path."""
+    return need
+
+
+@pytest.fixture(scope="session")
+def needs_module() -> Callable[[str], None]:
+    """The function that skips a test whose library is missing."""
+    return need_module
