@@ -1,7 +1,9 @@
 -- Requests for wrk, with the eleven headers that Firefox sends when it opens a page.
 -- Words after "--" on wrk's command line change them:
 --   close   asks for a new connection per request
---   vary    a thousand visitors in turns: each has a Cookie and a query of its own
+--   vary    no request is like another: each has a Cookie and a query of its own
+--   trace   the same with a traceparent in place of the Cookie, which is no secret
+--   post    sends a form of 2 KiB
 
 local headers = {
   ["Host"] = "127.0.0.1:8000",
@@ -17,26 +19,36 @@ local headers = {
   ["Sec-Fetch-User"] = "?1",
 }
 
-local requests = {}
+-- The bytes between which each request's own number stands; all of it where there is none.
+local pieces
 local turn = 0
 
+local function split(text)
+  local parts = {}
+  for part in (text .. "@number@"):gmatch("(.-)@number@") do parts[#parts + 1] = part end
+  return parts
+end
+
 function init(arguments)
-  local vary = false
+  local method, path, body = "GET", wrk.path, nil
   for _, word in ipairs(arguments) do
     if word == "close" then headers["Connection"] = "close" end
-    if word == "vary" then vary = true end
-  end
-  local path = wrk.path
-  for visitor = 1, vary and 1000 or 1 do
-    if vary then
-      headers["Cookie"] = string.format("session=%032d; theme=dark", visitor)
-      path = string.format("%s?visitor=%d", wrk.path, visitor)
+    if word == "vary" then headers["Cookie"] = "session=0123456789abcdef@number@; theme=dark" end
+    if word == "trace" then
+      headers["traceparent"] = "00-0af7651916cd43dd8448@number@-b7ad6b7169203331-01"
     end
-    requests[visitor] = wrk.format("GET", path, headers)
+    if word == "vary" or word == "trace" then path = path .. "?visitor=@number@" end
+    if word == "post" then
+      method = "POST"
+      body = "text=" .. string.rep("x", 2043)
+      headers["Content-Type"] = "application/x-www-form-urlencoded"
+    end
   end
+  pieces = split(wrk.format(method, path, headers, body))
 end
 
 function request()
-  turn = turn % #requests + 1
-  return requests[turn]
+  if #pieces == 1 then return pieces[1] end
+  turn = turn + 1
+  return table.concat(pieces, string.format("%012d", turn))
 end

@@ -7,17 +7,17 @@ each row the servers are loaded in turns. Exit code 1 if a row fails, 2 without 
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from benchmarks import wrk
-from benchmarks.http_server import BODY, SERVERS, SLEEP
-from benchmarks.idle import IdleError, measure_idle_memory
+from benchmarks.http_rows import IDEAL, ROWS, Plan, Row, RowResult
+from benchmarks.http_server import SERVERS
+from benchmarks.idle import IdleError
 from benchmarks.pinning import available_cores, describe_pinning, pin
-from benchmarks.process import Child, ChildError, raise_file_limit
+from benchmarks.process import Absent, Child, ChildError, raise_file_limit
 from benchmarks.report import (
     describe_machine,
     format_number,
@@ -25,96 +25,25 @@ from benchmarks.report import (
     format_table,
     mean_ratios,
     median_or_none,
-    ratios_to,
     show_progress,
     write_json,
 )
 from benchmarks.runtimes import BASELINE
 
-SLEEPERS = 512
-IDEAL = SLEEPERS / SLEEP  # requests per second if nothing but the sleep took time
 
-
-@dataclass(frozen=True)
-class Plan:
-    """What the command line asks for."""
-
-    servers: Sequence[str]
-    server_core: int | None
-    repeat: int
-    seconds: int
-    idle_connections: int
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the report: how a server that runs is measured once."""
-
-    name: str
-    what: str
-    measure: Callable[[Child, Plan], tuple[float, str]]
-    access_log: bool = False
-    needs_wrk: bool = True
-    larger_is_better: bool = True
-
-
-@dataclass
-class RowResult:
-    """What a row gave: a figure a turn and server, or why there is none; the last remarks."""
-
-    row: Row
-    samples: dict[str, list[float]] = field(default_factory=dict)
-    errors: dict[str, str] = field(default_factory=dict)
-    remarks: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def ratios(self) -> dict[str, float]:
-        """How many times better greenworld does than each other server."""
-        return ratios_to(BASELINE, self.samples, self.row.larger_is_better)
-
-
-def under_load(
-    path: str, connections: int, *words: str
-) -> Callable[[Child, Plan], tuple[float, str]]:
-    """Requests per second that wrk gets answered."""
-
-    def measure(server: Child, plan: Plan) -> tuple[float, str]:
-        url = f"http://127.0.0.1:{server.greeting['port']}{path}"
-        load = wrk.run(url, connections, plan.seconds, words)
-        return load.rate, load.complaint
-
-    return measure
-
-
-def idle_memory(server: Child, plan: Plan) -> tuple[float, str]:
-    """Bytes per idle connection."""
-    port = int(server.greeting["port"])
-    return measure_idle_memory(server.pid, port, plan.idle_connections), ""
-
-
-ROWS = (
-    Row("keep-alive", "req/s, a browser's 11 headers", under_load("/", 64)),
-    Row("keep-alive-log", "req/s, … with access log", under_load("/", 64), access_log=True),
-    Row("keep-alive-vary", "req/s, … from 1000 visitors", under_load("/", 64, "vary")),
-    Row("close", "req/s, a new connection for each", under_load("/", 64, "close")),
-    Row("sleep", f"req/s, {SLEEPERS} at once, 50 ms sleep", under_load("/sleep", SLEEPERS)),
-    Row("idle", "bytes a connection", idle_memory, needs_wrk=False, larger_is_better=False),
-)
-
-
-def check_answer(port: int) -> None:
+def check_answer(port: int, row: Row) -> None:
     """Raises ChildError if the server does not answer as the application says."""
     connection = HTTPConnection("127.0.0.1", port, timeout=10)
     try:
-        connection.request("GET", "/")
+        connection.request("GET", row.path)
         answer = connection.getresponse()
         body = answer.read()
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         raise ChildError(f"does not answer: {error}") from error
     finally:
         connection.close()
-    if (answer.status, body) != (200, BODY):
-        raise ChildError(f"answers {answer.status} {body!r}")
+    if answer.status != 200 or body.split() != row.expects.split():
+        raise ChildError(f"answers {answer.status} {body[:100]!r}")
 
 
 def start_servers(row: Row, plan: Plan, result: RowResult, stack: ExitStack) -> dict[str, Child]:
@@ -124,11 +53,15 @@ def start_servers(row: Row, plan: Plan, result: RowResult, stack: ExitStack) -> 
     switch = "log" if row.access_log else "no-log"
     core = "-" if plan.server_core is None else str(plan.server_core)
     for name in plan.servers:
+        if not row.suits(SERVERS[name]):
+            continue
         log = stack.enter_context(tempfile.NamedTemporaryFile())  # noqa: SIM115 - closed by the stack
         try:
             child = Child("benchmarks.http_server", name, core, switch, stderr=log)
             servers[name] = stack.enter_context(child)
-            check_answer(int(child.greeting["port"]))
+            check_answer(int(child.greeting["port"]), row)
+        except Absent as error:
+            result.absent[name] = str(error)
         except ChildError as error:
             said = Path(log.name).read_text(errors="replace").splitlines()
             result.errors[name] = f"{error}: {said[-1]}" if said else str(error)
@@ -158,22 +91,18 @@ def run_row(row: Row, plan: Plan) -> RowResult:
 
 
 def format_report(results: Sequence[RowResult], servers: Sequence[str]) -> str:
-    """The table, the means over the rows under load, and the remarks."""
+    """The figures, the ratios with their means over the rows under load, and the remarks."""
     peers = [name for name in servers if name != BASELINE]
-    lines = []
+    figures, ratios = [], []
     for result in results:
-        figures = [
-            "failed"
-            if name in result.errors
-            else format_number(median_or_none(result.samples.get(name)))
-            for name in servers
-        ]
-        ratios = [format_ratio(result.ratios.get(name)) for name in peers]
-        lines.append([f"{result.row.name}: {result.row.what}", *figures, *ratios])
-    means = mean_ratios([result.ratios for result in results if result.row.larger_is_better])
-    last = ["geometric mean, req/s", *("" for _ in servers)]
-    lines.append([*last, *(format_ratio(means.get(name)) for name in peers)])
-    header = ["", *servers, *(f"{BASELINE}/{name}" for name in peers)]
+        title = f"{result.row.name}: {result.row.what}"
+        figures.append([title, *(format_figure(result, name) for name in servers)])
+        ratios.append([title, *(format_ratio(result.ratios.get(name)) for name in peers)])
+    tables = [format_table(["", *servers], figures)]
+    if peers:
+        means = mean_ratios([result.ratios for result in results if result.row.larger_is_better])
+        ratios.append(["geometric mean, req/s", *(format_ratio(means.get(name)) for name in peers)])
+        tables += ["", format_table([f"{BASELINE} is better by", *peers], ratios), ""]
     remarks = [
         f"{name} in {result.row.name}: {remark}"
         for result in results
@@ -184,7 +113,18 @@ def format_report(results: Sequence[RowResult], servers: Sequence[str]) -> str:
         for result in results
         for name, why in result.errors.items()
     ]
-    return "\n".join([format_table(header, lines), *describe_ideal(results), *remarks, *failures])
+    absent = {name: why for result in results for name, why in result.absent.items()}
+    skipped = [f"{name} was skipped: {why}" for name, why in absent.items()]
+    return "\n".join([*tables, *describe_ideal(results), *remarks, *skipped, *failures])
+
+
+def format_figure(result: RowResult, name: str) -> str:
+    """The median, or a word for why there is none; a dash where the row is not for that server."""
+    if name in result.errors:
+        return "failed"
+    if name in result.absent:
+        return "skipped"
+    return format_number(median_or_none(result.samples.get(name)))
 
 
 def describe_ideal(results: Sequence[RowResult]) -> list[str]:
@@ -248,6 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "samples": each.samples,
                 "ratios": each.ratios,
                 "errors": each.errors,
+                "absent": each.absent,
                 "remarks": each.remarks,
             }
             for each in results

@@ -1,48 +1,56 @@
 """One of the servers under test: `python -m benchmarks.http_server NAME CORE|- log|no-log`.
 
-All serve the same application, which answers `/` at once and `/sleep` after 50 ms, on a free
-port of the loopback interface. Says `{"port": …, "version": …}` before it serves, or
-`{"error": …}`. The access log goes where each server sends it by itself: standard error.
+All serve the application of `benchmarks.http_application` on a free port of the loopback
+interface. Says `{"port": …, "version": …}` when connections to it are taken, or
+`{"absent": REASON}` if it is not installed. The access log goes to standard error.
 """
 
 import json
+import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
-from socket import create_server
+from socket import create_server, socket
 from typing import Any
 
+from benchmarks.http_application import make_application, make_patched
 from benchmarks.pinning import pin
 from benchmarks.process import raise_file_limit
 from benchmarks.worker import find_version
 
 BACKLOG = 1024
-SLEEP = 0.05
-BODY = b"Hello, world!\n"
-HEADERS = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(BODY)))]
+THREADS = 4
+MANY = 20_000  # where a server bounds its connections: more than any row opens
 
-Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 Announce = Callable[[int], None]
+Serve = Callable[[bool, Announce], None]
 
 
-def make_application(sleep: Callable[[float], Any]) -> Application:
-    """The application, waiting in its server's own way."""
+@dataclass(frozen=True)
+class Subject:
+    """A server under test, and which rows make sense for it."""
 
-    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
-        if environ["PATH_INFO"] == "/sleep":
-            sleep(SLEEP)
-        start_response("200 OK", HEADERS)
-        return [BODY]
+    serve: Serve
+    package: str
+    waits: bool = True
+    """Whether hundreds of requests may wait at once: not where each takes an OS thread."""
+    logs: bool = True
+    """Whether it writes an access log."""
 
-    return application
+
+def listen() -> socket:
+    """A listening socket on a free port."""
+    return create_server(("127.0.0.1", 0), backlog=BACKLOG)
 
 
 def serve_greenworld(access_log: bool, announce: Announce) -> None:
     """Greenworld's server as it ships."""
     wsgi = import_module("greenworld.wsgi")
     application = make_application(import_module("greenworld.hub").sleep)
-    listener = create_server(("127.0.0.1", 0), backlog=BACKLOG)
+    listener = listen()
     config = wsgi.Config(access_log=sys.stderr if access_log else None)
     announce(listener.getsockname()[1])
     wsgi.Server(application, [listener], config=config).serve_forever()
@@ -100,14 +108,60 @@ def serve_eventlet(access_log: bool, announce: Announce) -> None:
     listener = eventlet.listen(("127.0.0.1", 0), backlog=BACKLOG)
     announce(listener.getsockname()[1])
     application = make_application(eventlet.sleep)
-    wsgi.server(listener, application, max_size=20_000, log_output=access_log)
+    wsgi.server(listener, application, max_size=MANY, log_output=access_log)
 
 
-SERVERS: dict[str, Callable[[bool, Announce], None]] = {
-    "greenworld": serve_greenworld,
-    "gevent": serve_gevent,
-    "gevent-tuned": serve_gevent_tuned,
-    "eventlet": serve_eventlet,
+def serve_gunicorn(worker: str, needs: str, access_log: bool, announce: Announce) -> None:
+    """Gunicorn, a master and one worker, in the place of this process: both keep its core.
+
+    It keeps idle connections for longer than it does by itself, as the row `idle` needs.
+    """
+    import_module("gunicorn")
+    import_module(needs)
+    listener = listen()
+    listener.set_inheritable(True)
+    announce(listener.getsockname()[1])
+    os.dup2(2, 1)  # where its access log goes
+    command = [sys.executable, "-m", "gunicorn", "-k", worker, "--no-control-socket"]
+    command += ["--bind", f"fd://{listener.fileno()}", "--keep-alive", "75"]
+    command += ["--worker-connections", str(MANY), "--threads", str(THREADS)]
+    command += ["--access-logfile", "-"] if access_log else []
+    os.execv(sys.executable, [*command, "benchmarks.http_application:make_patched()"])
+
+
+def serve_waitress(access_log: bool, announce: Announce) -> None:
+    """waitress with its usual four threads; its limit on connections is raised."""
+    waitress = import_module("waitress")
+    listener = listen()
+    server = waitress.create_server(
+        make_patched(), sockets=[listener], connection_limit=MANY, asyncore_use_poll=True
+    )
+    announce(listener.getsockname()[1])
+    server.run()
+
+
+def serve_bjoern(access_log: bool, announce: Announce) -> None:
+    """bjoern, which is C and serves one request at a time."""
+    bjoern = import_module("bjoern")
+    listener = bjoern.bind_and_listen("127.0.0.1", 0, listen_backlog=BACKLOG)
+    announce(listener.getsockname()[1])
+    bjoern.server_run(listener, make_patched())
+
+
+SERVERS: dict[str, Subject] = {
+    "greenworld": Subject(serve_greenworld, "greenworld"),
+    "gevent": Subject(serve_gevent, "gevent"),
+    "gevent-tuned": Subject(serve_gevent_tuned, "gevent"),
+    "eventlet": Subject(serve_eventlet, "eventlet"),
+    "gunicorn-greenworld": Subject(
+        partial(serve_gunicorn, "greenworld.gunicorn.GreenWorker", "greenworld"), "gunicorn"
+    ),
+    "gunicorn-gevent": Subject(partial(serve_gunicorn, "gevent", "gevent"), "gunicorn"),
+    "gunicorn-gthread": Subject(
+        partial(serve_gunicorn, "gthread", "gunicorn"), "gunicorn", waits=False
+    ),
+    "waitress": Subject(serve_waitress, "waitress", waits=False, logs=False),
+    "bjoern": Subject(serve_bjoern, "bjoern", waits=False, logs=False),
 }
 
 
@@ -116,15 +170,16 @@ def main() -> None:
     name, core, log = sys.argv[1:]
     pin(None if core == "-" else int(core))
     raise_file_limit()
+    subject = SERVERS[name]
 
     def announce(port: int) -> None:
-        version = find_version(name.partition("-")[0])
+        version = find_version(subject.package)
         print(json.dumps({"port": port, "version": version}), flush=True)
 
     try:
-        SERVERS[name](log == "log", announce)
-    except (ImportError, AttributeError) as error:
-        print(json.dumps({"error": f"{type(error).__name__}: {error}"}), flush=True)
+        subject.serve(log == "log", announce)
+    except ImportError as error:
+        print(json.dumps({"absent": str(error)}), flush=True)
 
 
 if __name__ == "__main__":

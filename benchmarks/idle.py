@@ -5,8 +5,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from socket import MSG_PEEK, create_connection, socket
 
+from benchmarks.http_application import BODY
+
 REQUEST = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: keep-alive\r\n\r\n"
-BODY_END = b"Hello, world!\n"
 # Answers are collected a batch at a time: a server whose every answer waits for a delayed
 # acknowledgement (40 ms) would otherwise need minutes.
 BATCH = 200
@@ -18,13 +19,21 @@ class IdleError(Exception):
 
 
 def read_resident_bytes(pid: int) -> int | None:
-    """Resident memory of a process; None where there is no /proc to ask."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
+    """Resident memory of a process and of its children; None where there is no /proc to ask."""
+    if not Path("/proc/self/statm").exists():
         return None
-    fields = dict(line.split(":", 1) for line in status.splitlines())
-    return int(fields["VmRSS"].split()[0]) * 1024
+    kilobytes = 0
+    for directory in Path("/proc").iterdir():
+        if not directory.name.isdigit():
+            continue
+        try:
+            status = (directory / "status").read_text()
+        except (FileNotFoundError, ProcessLookupError):  # it has ended
+            continue
+        fields = dict(line.split(":", 1) for line in status.splitlines())
+        if str(pid) in (fields["Pid"].strip(), fields["PPid"].strip()) and "VmRSS" in fields:
+            kilobytes += int(fields["VmRSS"].split()[0])
+    return kilobytes * 1024
 
 
 def open_connections(port: int, count: int, stack: ExitStack) -> list[socket]:
@@ -45,7 +54,7 @@ def open_connections(port: int, count: int, stack: ExitStack) -> list[socket]:
 def read_answer(connection: socket) -> None:
     """Receive until the body has arrived. Raises IdleError."""
     answer = b""
-    while not answer.endswith(BODY_END):
+    while not answer.endswith(BODY):
         more = connection.recv(4096)
         if not more:
             raise IdleError(f"the server closed the connection after {answer!r}")

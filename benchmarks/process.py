@@ -1,11 +1,14 @@
 """A child process that answers with JSON, one object a line: how the benchmarks talk to theirs.
 
-A child says one thing unasked when it is ready (or `{"error": …}` if it never will be).
+A child says one thing unasked when it is ready, `{"error": …}` if it never will be, or
+`{"absent": …}` if what it should run is not installed.
 """
 
 import json
+import os
 import resource
 import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +26,10 @@ class ChildError(Exception):
     """A child could not do what it was asked for."""
 
 
+class Absent(ChildError):
+    """What a child should run is not installed; the text says what is missing."""
+
+
 class Child:
     """`python -m MODULE ARGUMENTS`, started and ready.
 
@@ -31,8 +38,11 @@ class Child:
         arguments: Its command line.
         stderr: Where its standard error goes; None for ours.
 
+    It leads a process group, so that what it starts ends with it.
+
     Raises:
         ChildError: It said that it cannot work, or died, or said nothing.
+        Absent: It said that something is not installed.
     """
 
     def __init__(self, module: str, *arguments: str, stderr: IO[bytes] | None = None) -> None:
@@ -43,6 +53,7 @@ class Child:
             stderr=stderr,
             bufsize=0,
             cwd=ROOT,
+            start_new_session=True,
         )
         self.pid = self._process.pid
         try:
@@ -72,8 +83,11 @@ class Child:
         return self._read_reply()
 
     def close(self) -> None:
-        """Kill the process if it lives, and reap it."""
-        self._process.kill()
+        """Kill the process if it lives, with what it started, and reap it."""
+        try:
+            os.killpg(self.pid, signal.SIGKILL)  # a group lives as long as one of its processes
+        except ProcessLookupError:
+            pass
         self._process.communicate()
 
     def _read_reply(self) -> dict[str, Any]:
@@ -86,6 +100,8 @@ class Child:
         if not line:
             raise ChildError(f"ended with exit code {self._process.wait()}")
         reply: dict[str, Any] = json.loads(line)
+        if "absent" in reply:
+            raise Absent(reply["absent"])
         if "error" in reply:
             raise ChildError(reply["error"])
         return reply

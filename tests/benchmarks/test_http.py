@@ -1,6 +1,7 @@
 """The HTTP benchmark on greenworld alone; under load where wrk is installed."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -8,8 +9,11 @@ from subprocess import CompletedProcess
 import pytest
 
 from benchmarks import wrk
-from benchmarks.http import IDEAL, ROWS, RowResult, format_report
+from benchmarks.http import format_report
+from benchmarks.http_rows import IDEAL, ROWS, RowResult
+from benchmarks.http_server import SERVERS
 from benchmarks.idle import read_resident_bytes
+from benchmarks.process import Absent, Child
 
 Run = Callable[..., CompletedProcess[str]]
 ROW_BY_NAME = {row.name: row for row in ROWS}
@@ -50,10 +54,41 @@ def test_report_has_rates_ratios_the_mean_and_the_ideal() -> None:
         RowResult(ROW_BY_NAME["idle"], {"greenworld": [1000.0], "gevent": [16000.0]}),
     ]
     lines = format_report(results, ["greenworld", "gevent"]).split("\n")
-    assert lines[1].split()[-3:] == ["10,240", "2,560", "4.00x"]
-    assert lines[2].split()[-3:] == ["1,000", "16,000", "16.00x"]
-    assert lines[3].split()[-1] == "4.00x"  # of the rates alone
-    assert lines[4] == "sleep, of the ideal 10,240 req/s: greenworld 100.0 %, gevent 25.0 %"
+    assert lines[1].split()[-2:] == ["10,240", "2,560"]
+    assert lines[2].split()[-2:] == ["1,000", "16,000"]
+    assert [line.split()[-1] for line in lines[5:7]] == ["4.00x", "16.00x"]
+    assert lines[7].split()[-1] == "4.00x"  # of the rates alone
+    assert lines[9] == "sleep, of the ideal 10,240 req/s: greenworld 100.0 %, gevent 25.0 %"
+
+
+def test_report_tells_the_absent_from_the_failed_and_both_from_what_a_row_is_not_for() -> None:
+    result = RowResult(
+        ROW_BY_NAME["close"],
+        {"greenworld": [10.0]},
+        errors={"gevent": "ended with exit code 1"},
+        absent={"bjoern": "No module named 'bjoern'"},
+    )
+    report = format_report([result], ["greenworld", "gevent", "bjoern", "waitress"])
+    assert report.split("\n")[1].split()[-4:] == ["10", "failed", "skipped", "-"]
+    assert "bjoern was skipped: No module named 'bjoern'" in report
+    assert "gevent failed in close: ended with exit code 1" in report
+
+
+def test_rows_leave_out_the_servers_that_they_make_no_sense_for() -> None:
+    assert not ROW_BY_NAME["sleep"].suits(SERVERS["gunicorn-gthread"])
+    assert not ROW_BY_NAME["keep-alive-log"].suits(SERVERS["bjoern"])
+    for row in ROWS:
+        assert row.suits(SERVERS["greenworld"])
+
+
+@pytest.mark.slow
+def test_server_that_is_not_installed_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "waitress.py").write_text("raise ImportError('no waitress on purpose')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(Absent, match="no waitress on purpose"):
+        Child("benchmarks.http_server", "waitress", "-", "no-log")
 
 
 def test_without_wrk_the_command_says_how_to_get_it(run: Run, tmp_path: Path) -> None:
