@@ -1,32 +1,23 @@
-"""A listening socket of a server: opening one, and accepting from it.
+"""A listening socket of a server, and accepting from it.
 
 1. Accepted until the kernel says that there are no more, with a turn for the others after every
    few; a connection begins by trying to read, since its request is usually there already.
-2. TCP_NODELAY is set on the listener, from which Linux and BSD connections inherit it.
-3. Running out of descriptors pauses accepting; it ends neither the server nor the loop.
+2. Where other processes accept from the same socket (`wsgi.multiprocess`), the turns begin with
+   one connection and grow slowly, so that a burst is spread over all who are awake.
+3. TCP_NODELAY is set on the listener, from which Linux and BSD connections inherit it.
+4. Running out of descriptors pauses accepting; it ends neither the server nor the loop.
 """
 
 from __future__ import annotations
 
 import errno
-import os
-import re
-import stat
-from _socket import (
-    AF_INET,
-    AF_INET6,
-    AF_UNIX,
-    IPPROTO_TCP,
-    SO_REUSEADDR,
-    SOCK_STREAM,
-    SOL_SOCKET,
-    TCP_NODELAY,
-)
+from _socket import IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY
 from _socket import socket as RawSocket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from greenworld.hub import sleep, spawn
+from greenworld.wsgi.binds import INTERNET, BoundSocket, display, remove_file
 from greenworld.wsgi.connection import Connection
 from greenworld.wsgi.environ import HeadTable
 from greenworld.wsgi.files import FileWrapper
@@ -34,9 +25,11 @@ from greenworld.wsgi.files import FileWrapper
 if TYPE_CHECKING:
     from greenworld.wsgi.server import Server
 
-__all__ = ["Listener", "SocketLike", "open_all"]
+__all__ = ["Listener", "SocketLike"]
 
 ACCEPT_AT_ONCE: Final = 32
+SHARED_AT_ONCE: Final = 8
+"""The same, at most, where other processes accept from the socket too."""
 PAUSE_SECONDS: Final = 0.1
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 # accept(2): errors of the new connection, not of the listener.
@@ -65,68 +58,6 @@ class SocketLike(Protocol):
         """Close it."""
 
 
-_BIND = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]]*)):([0-9]{1,5})")
-
-
-def open_all(binds: Iterable[str], backlog: int) -> list[SocketLike]:
-    """Open a listening socket for each `HOST:PORT` or `unix:PATH`; all of them or none.
-
-    Raises OSError, among others when a port is in use, and ValueError for what is no address.
-    """
-    sockets: list[SocketLike] = []
-    try:
-        for bind in binds:
-            sockets.append(_open(bind, backlog))
-    except BaseException:
-        for sock in sockets:
-            sock.close()
-        raise
-    return sockets
-
-
-def _open(bind: str, backlog: int) -> RawSocket:
-    address: str | tuple[str, int]
-    if bind.startswith("unix:"):
-        family, address = AF_UNIX, bind[len("unix:") :]
-    else:
-        match = _BIND.fullmatch(bind)
-        if match is None or int(match[3]) > 65535:
-            raise ValueError(f"an address is HOST:PORT, [IPV6]:PORT or unix:PATH, not {bind!r}")
-        family = AF_INET6 if match[1] else AF_INET
-        address = (match[1] or match[2], int(match[3]))
-    sock = RawSocket(family, SOCK_STREAM, 0)
-    try:
-        if isinstance(address, tuple):
-            sock.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
-        elif _is_stale(address):
-            os.unlink(address)
-        sock.bind(address)
-        sock.listen(backlog)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _is_stale(path: str) -> bool:
-    """Whether a Unix socket lies there on which nobody listens any more."""
-    try:
-        if not stat.S_ISSOCK(os.stat(path).st_mode):
-            return False
-    except FileNotFoundError:
-        return False
-    probe = RawSocket(AF_UNIX, SOCK_STREAM, 0)
-    try:
-        probe.connect(path)
-    except ConnectionRefusedError:
-        return True
-    except OSError:
-        return False
-    finally:
-        probe.close()
-    return False
-
-
 class Listener:
     """A listening socket that a server accepts from. `owner` is closed with it.
 
@@ -136,12 +67,13 @@ class Listener:
     def __init__(self, server: Server, owner: SocketLike, bound_here: bool) -> None:
         self.server = server
         self._bound_here = bound_here
+        self._shared = bool(server.config.environ.get("wsgi.multiprocess"))
         self.application = server.application
         self.limits = server.config.limits
         self._owner = owner
         self._sock = RawSocket(fileno=owner.fileno())
         self._sock.setblocking(False)
-        self._internet = self._sock.family in (AF_INET, AF_INET6)
+        self._internet = self._sock.family in INTERNET
         if self._internet:
             self._sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
         self.address: Any = self._sock.getsockname()
@@ -155,10 +87,7 @@ class Listener:
     @property
     def url(self) -> str:
         """Where it listens, such as `http://127.0.0.1:8000`."""
-        if not self._internet:
-            return f"unix:{self.address}"
-        host, port = self.address[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return display(self._sock.family, self.address)
 
     def _base_environ(self) -> dict[str, Any]:
         name, port = self.address[:2] if self._internet else ("localhost", 80)
@@ -199,6 +128,7 @@ class Listener:
     def _accept_all(self) -> None:
         """Accept until there is nothing more to accept. **Blocks** now and then."""
         server = self.server
+        at_once = 1 if self._shared else ACCEPT_AT_ONCE
         count = 0
         while not self._closed:
             if server.full:
@@ -207,8 +137,10 @@ class Listener:
             if not self._accept_one():
                 return
             count += 1
-            if count % ACCEPT_AT_ONCE == 0:
+            if count == at_once:
                 sleep(0)
+                count = 0
+                at_once = min(2 * at_once, SHARED_AT_ONCE) if self._shared else ACCEPT_AT_ONCE
 
     def _accept_one(self) -> bool:
         try:
@@ -239,12 +171,6 @@ class Listener:
         self._closed = True
         self._io.close()
         self._sock.detach()
+        if self._bound_here and isinstance(self._owner, BoundSocket):
+            remove_file(self._owner)
         self._owner.close()
-        if self._bound_here and not self._internet and self.address[:1] not in ("\0", b"\0"):
-            self._unlink()
-
-    def _unlink(self) -> None:
-        try:
-            os.unlink(self.address)
-        except FileNotFoundError:
-            pass

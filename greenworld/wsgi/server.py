@@ -18,13 +18,14 @@ from typing import Any
 
 from greenworld.hub import get_hub, spawn
 from greenworld.hub.current import current_waiter
+from greenworld.wsgi.binds import open_all
 from greenworld.wsgi.clock import Clock
 from greenworld.wsgi.config import Config
 from greenworld.wsgi.connection import Connection
 from greenworld.wsgi.environ import HeaderBlock
 from greenworld.wsgi.gateway import Application
 from greenworld.wsgi.idle import IdleConnections
-from greenworld.wsgi.listener import Listener, SocketLike, open_all
+from greenworld.wsgi.listener import Listener, SocketLike
 from greenworld.wsgi.log import AccessLog, AccessRecorder, ErrorLog
 
 __all__ = ["Server"]
@@ -38,7 +39,8 @@ class Server:
 
     Listens on `sockets` (one or several), which the caller made and which are closed when the
     server stops, or else on what `bind` names: `"HOST:PORT"` (port 0: the system chooses one,
-    see `address`), `"[IPV6]:PORT"`, `":PORT"` for every interface, `"unix:PATH"`, or a list.
+    see `address`), `"[IPV6]:PORT"`, `":PORT"` for every interface, `"unix:PATH"`, `"fd://N"`
+    (all of them: `greenworld.wsgi.binds`), or a list.
     """
 
     def __init__(
@@ -71,7 +73,7 @@ class Server:
         self.stopping = False
         self.stop_requested = False
         """Whether `request_stop` has been called."""
-        self._sockets = _as_list(sockets)
+        self._sockets: Sequence[SocketLike] = _as_list(sockets)
         self._bind = [bind] if isinstance(bind, str) else list(bind)
         self._listeners: list[Listener] = []
         self._started = self._stopped = False

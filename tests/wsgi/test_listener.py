@@ -87,11 +87,27 @@ def test_a_port_in_use(serve: Serve) -> None:
         another.start()
 
 
-@pytest.mark.parametrize("bind", ["", "8000", "localhost", "a:b", "127.0.0.1:", "::1:80", "a:65536",
-                                  "[::1]", "[x]:1", "a:-1"])  # fmt: skip
-def test_bad_addresses(bind: str) -> None:
-    with pytest.raises(ValueError, match="HOST:PORT"):
-        Server(hello, bind=bind).start()
+def test_a_socket_of_the_caller_keeps_its_file(serve: Serve, tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(path)
+        sock.listen()
+        running = serve(hello, sock)
+        assert running.connect().get().body == b"hello"
+        running.stop()
+    assert os.path.exists(path)
+
+
+def test_shared_with_another_server_each_gets_its_part(serve: Serve) -> None:
+    """Both are in this process: what matters is that they do not hand each other anything."""
+    environ = {"wsgi.multiprocess": True}
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        servers = [serve(hello, sock.dup(), environ=environ) for _ in range(2)]
+    clients = [servers[0].connect() for _ in range(50)]
+    assert [client.get().body for client in clients] == [b"hello"] * 50
+    assert sum(len(one.server.connections) for one in servers) == 50
+    servers[0].stop()
+    assert servers[1].connect().get().body == b"hello"
 
 
 def test_max_connections(serve: Serve) -> None:
