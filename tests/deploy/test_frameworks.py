@@ -66,9 +66,12 @@ def test_file_upload(site: Program) -> None:
 def test_chunked_request_body(site: Program) -> None:
     pieces = iter([CONTENT[:10], CONTENT[10:100_000], CONTENT[100_000:]])
     reply = site.ask("POST", "/digest", pieces, Content_Type="application/octet-stream")
-    # Django reads as much as Content-Length says, on whatever server: here, nothing.
-    read = b"" if framework(site) == "django" else CONTENT
-    assert (reply.status, reply.text) == (200, hashlib.sha256(read).hexdigest())
+    expected = (200, hashlib.sha256(CONTENT).hexdigest())
+    if framework(site) == "django":  # on whatever server, it reads what Content-Length announces
+        expected = (200, hashlib.sha256(b"").hexdigest())
+    elif framework(site) == "bottle":  # it would decode the chunks itself
+        expected = (400, reply.text)
+    assert (reply.status, reply.text) == expected
 
 
 def test_streamed_answer(site: Program, connect_to: Connect) -> None:

@@ -1,0 +1,44 @@
+"""Headless Chromium loads a page with all that is in it, and submits a form with a file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.deploy.conftest import Stage
+
+pytestmark = pytest.mark.slow
+
+
+def test_chromium_loads_a_page_and_uploads_a_form(
+    stage: Stage, needs: Callable[[str], str]
+) -> None:
+    binary = needs("chromium")
+    site = stage.serve("page:app")
+    options = [
+        "--headless=new",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--no-first-run",
+        # Whatever it would like to call home for, it stays on this machine.
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+        f"--user-data-dir={stage.folder}/profile",
+    ]
+    if os.geteuid() == 0:  # its sandbox does not start as root
+        options.append("--no-sandbox")
+    stage.run(binary, *options, f"http://{site.address}/", HOME=str(stage.folder))
+    seen = site.get("/reports").json()
+    page, upload = seen["reports"]
+    assert page == {"answers": list(range(20)), "images": 12, "color": "rgb(1, 2, 3)"}
+    digest = hashlib.sha256(b"\7" * 300_000).hexdigest()
+    assert upload == {"note": "Grüße", "file": ["sevens.bin", digest]}
+    assert len(seen["ports"]) >= 35
+    assert len(set(seen["ports"])) < len(seen["ports"]) / 2, "over connections that were kept"
+    assert "Traceback" not in site.said
