@@ -117,18 +117,22 @@ class Server:
         while not self._stopped:
             self._park(None)
 
-    def stop(self, timeout: float | None = None) -> bool:
+    def stop(self, timeout: float | None = None, *, last_request: float = 0.0) -> bool:
         """Stop gracefully; return whether every request could be finished. **Blocks**.
 
         `timeout` is in seconds, None for `Config.graceful_timeout`. A second call with a
-        shorter time cuts the first one short.
+        shorter time cuts the first one short. `last_request`, in seconds, is for a server whose
+        place is taken by another one: so long an idle connection stays open for one more
+        request, since a client may send it just when the connection is closed.
         """
         if timeout is None:
             timeout = self.config.graceful_timeout
         if not self.stopping:
             self._refuse_more()
+        if not last_request:
+            self._dismiss_idle()
         until = monotonic() + timeout
-        self._let_finish(min(until, monotonic() + NEWCOMER_SECONDS))
+        self._let_finish(min(until, monotonic() + max(NEWCOMER_SECONDS, last_request)))
         for connection in self.idle.all():
             connection.dismiss()
         self._let_finish(until)
@@ -148,16 +152,18 @@ class Server:
         self._wake_all(self._waiting)
         return finished
 
-    def request_stop(self, timeout: float | None = None) -> None:
+    def request_stop(self, timeout: float | None = None, *, last_request: float = 0.0) -> None:
         """Have `stop` run soon. From any OS thread, also in a signal handler. Does not block."""
         self.stop_requested = True
-        self.hub.post(lambda: spawn(self.stop, timeout))
+        self.hub.post(lambda: spawn(self.stop, timeout, last_request=last_request))
 
     def _refuse_more(self) -> None:
         self.stopping = True
         for listener in self._listeners:
             listener.close()
         self._wake_all(self._accepting)
+
+    def _dismiss_idle(self) -> None:
         for connection in self.idle.all():
             if not connection.is_new:
                 connection.dismiss()

@@ -200,6 +200,25 @@ def test_stop_waits_for_the_first_request_of_a_new_connection(serve: Serve) -> N
     assert (reply.body, reply.headers["connection"]) == (b"hello", "close")
 
 
+def test_a_server_that_is_replaced_answers_one_more_request(serve: Serve) -> None:
+    running = serve(hello)
+    used, new, silent = (running.connect() for _ in range(3))
+    assert used.get().headers.get("connection") is None
+    assert silent.get().body == b"hello"
+    new.send(REQUEST[:5])
+    running.server.request_stop(last_request=LIMIT)
+    running.on_hub(lambda: None)
+    for client, rest in ((used, REQUEST), (new, REQUEST[5:])):
+        reply = client.ask(rest)
+        assert (reply.body, reply.headers["connection"]) == (b"hello", "close")
+        assert client.at_end()
+    assert running.thread.is_alive()
+    running.server.request_stop()  # now for good
+    assert silent.at_end()
+    running.thread.join(LIMIT)
+    assert not running.thread.is_alive()
+
+
 def test_stop_kills_what_does_not_end(serve: Serve) -> None:
     gate = Gate()
     running = serve(gate)
