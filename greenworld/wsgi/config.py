@@ -12,7 +12,10 @@ from greenworld.wsgi.log import LogStream
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-__all__ = ["Config", "Tls"]
+__all__ = ["Config", "ForwardedPart", "Tls"]
+
+ForwardedPart = Literal["for", "proto", "host", "port", "prefix"]
+"""What a proxy may say of a request: who sent it, over which scheme, to which host and path."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,12 @@ class Config:
     body_timeout: float = 60.0
     """How long a client may send nothing of a body that is being read (408)."""
     body_rate: int = 240
-    """Bytes per second that a body must reach on average, after `body_timeout` (408); 0: any."""
+    """Bytes per second of a body: a client that falls `body_timeout` behind it gets 408; 0: any."""
     write_timeout: float = 60.0
     """How long a client may read nothing of an answer."""
+    write_rate: int = 240
+    """Bytes per second that a client must read of an answer that waits for it: the connection of
+    one that falls `write_timeout` behind it is closed; 0: any."""
     request_timeout: float | None = None
     """How long a request may take in all, from its head to the end of its answer."""
     handshake_timeout: float = 10.0
@@ -81,6 +87,14 @@ class Config:
     """Addresses and networks whose word on client and scheme is taken; `unix` for Unix sockets."""
     forwarded_header: Literal["x-forwarded", "forwarded"] = "x-forwarded"
     """Which headers a trusted proxy says it in: `X-Forwarded-*`, or `Forwarded` (RFC 7239)."""
+    forwarded_parts: tuple[ForwardedPart, ...] = ("for", "proto")
+    """What of it is believed. The proxy must set each of these itself in every request: what it
+    only passes on comes from the client."""
+    request_id_header: str | None = "X-Request-ID"
+    """The header in which a trusted proxy names a request; None for no such header."""
+    request_id_environ: bool = False
+    """Whether the environment holds the request's name, as `greenworld.request_id` and under the
+    key of `request_id_header`."""
     proxy_protocol: bool = False
     """Whether connections begin with a PROXY header (version 1 or 2)."""
     tls: Tls | None = None
