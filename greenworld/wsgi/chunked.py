@@ -37,6 +37,8 @@ _SIZE_LINE = re.compile(
     rb"([0-9A-Fa-f]{1,16})"
     rb"(?:[ \t]*;[ \t]*" + _TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?)*"
 )
+# RFC 9110, section 6.5.1: who sends one of these after the body hopes that somebody believes it.
+_NEVER_TRAILERS: Final = frozenset({b"content-length", b"host", b"transfer-encoding"})
 _SIZE, _DATA, _TRAILER, _DONE = range(4)
 
 
@@ -88,7 +90,9 @@ class ChunkedDecoder:
             self._trailer += len(line) + 2
             if self._trailer > MAX_TRAILER:
                 raise HttpError(431, "the trailer section is too long")
-            parse_field(line)
+            name, _ = parse_field(line)
+            if name.lower() in _NEVER_TRAILERS:
+                raise HttpError(400, "a trailer field that frames or routes a message")
         else:
             self._state = _DONE
         return True

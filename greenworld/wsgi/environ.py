@@ -8,8 +8,10 @@
    listener (the lines by all listeners), so they cost nothing per connection.
 3. Nothing secret is shared: a line whose name looks like a credential is parsed every time,
    and a block that holds one is remembered by its own connection only, until that is idle.
-4. A name with an underscore is dropped, since `X_A` and `X-A` are one key in an environment;
-   so is `Proxy`, whose key `HTTP_PROXY` means something else to many client libraries.
+4. A name with an underscore is dropped (or refused), since `X_A` and `X-A` are one key in an
+   environment; so is `Proxy`, whose key `HTTP_PROXY` means something else to many client
+   libraries; so is `Transfer-Encoding`, which the server has undone when an application reads
+   (RFC 9112, section 7.1.3).
 5. A template holds every key that a request sets, so that filling in a copy never resizes it.
 """
 
@@ -89,6 +91,7 @@ class HeaderBlock:
         "shareable",
         "tail",
         "transfer_encoding",
+        "upgrade",
     )
 
     def __init__(self, raw: bytes, environ: dict[str, Any], shareable: bool) -> None:
@@ -101,18 +104,24 @@ class HeaderBlock:
         self.shareable = shareable
         self.host: str | None = get("HTTP_HOST")
         self.content_length: str | None = get("CONTENT_LENGTH")
-        self.transfer_encoding: str | None = get("HTTP_TRANSFER_ENCODING")
+        self.transfer_encoding: str | None = environ.pop("HTTP_TRANSFER_ENCODING", None)
         self.framed = self.content_length is not None or self.transfer_encoding is not None
         self.expect: str | None = get("HTTP_EXPECT")
         connection: str = get("HTTP_CONNECTION", "keep-alive").lower()
-        self.close = False
+        self.close = self.upgrade = False
         self.keep_alive = connection == "keep-alive" and "HTTP_CONNECTION" in environ
         if connection != "keep-alive":
             options = {option.strip(" \t") for option in connection.split(",")}
             self.close = "close" in options
             self.keep_alive = "keep-alive" in options
+            # RFC 9110, section 7.8: without the option, Upgrade is none.
+            self.upgrade = "upgrade" in options and "HTTP_UPGRADE" in environ
         self.plain = (
-            self.host is not None and not self.close and not self.framed and self.expect is None
+            self.host is not None
+            and not self.close
+            and not self.framed
+            and not self.upgrade
+            and self.expect is None
         )
         """Whether, in HTTP/1.1, the request is in order, has no body and keeps the connection."""
         self._log_tail: str | None = None
@@ -141,10 +150,13 @@ class HeaderBlock:
 class HeadTable:
     """Parses the heads that arrive at one listener.
 
-    `base` is the part of the environment that all its requests share.
+    `base` is the part of the environment that all its requests share; `refuse_underscores`
+    says that a name with one is an error.
     """
 
-    def __init__(self, base: dict[str, Any], limits: Limits) -> None:
+    def __init__(
+        self, base: dict[str, Any], limits: Limits, refuse_underscores: bool = False
+    ) -> None:
         self._template: dict[str, Any] = {
             "REQUEST_METHOD": "",
             "SCRIPT_NAME": "",
@@ -159,6 +171,7 @@ class HeadTable:
             **base,
         }
         self._limits = limits
+        self._refuse_underscores = refuse_underscores
         self._blocks: dict[bytes, HeaderBlock] = {}
         self._seen: set[int] = set()
         self.lines: dict[bytes, StartLine] = {}
@@ -213,7 +226,10 @@ class HeadTable:
             if key in fields:
                 value = _join(key, fields[key], value)
             fields[key] = value
-        fields.pop(_DROPPED, None)
+        if _DROPPED in fields:
+            del fields[_DROPPED]
+            if self._refuse_underscores:
+                _check_underscores(lines)
         environ = self._template.copy()
         environ.update(fields)
         return HeaderBlock(raw, environ, shareable)
@@ -252,6 +268,12 @@ def _learn_name(name: bytes) -> tuple[str, bool]:
             _names.clear()
         _names[name] = known
     return known
+
+
+def _check_underscores(lines: list[bytes]) -> None:
+    for line in lines:
+        if b"_" in line.partition(b":")[0]:
+            raise HttpError(400, "a header name holds an underscore")
 
 
 def _join(key: str, first: str, second: str) -> str:

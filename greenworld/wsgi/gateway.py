@@ -22,7 +22,8 @@ from greenlet import GreenletExit
 
 from greenworld.wsgi.errors import ClientDisconnected, HttpError
 from greenworld.wsgi.files import FileWrapper
-from greenworld.wsgi.response import Header, ResponseHead, response_head
+from greenworld.wsgi.refusal import explain
+from greenworld.wsgi.response import Header, ResponseHead, hint_lines, response_head
 
 if TYPE_CHECKING:
     from greenworld.wsgi.body import Body, EmptyBody
@@ -108,6 +109,18 @@ class Exchange:
         if data:
             self._send(data)
 
+    def early_hints(self, headers: Iterable[Header]) -> None:
+        """Send `103 Early Hints` with these headers now. **Blocks** while the client does not read.
+
+        Sends nothing to a client that speaks HTTP/1.0, which would take it for the answer, and
+        nothing if there are no headers. **Source**: RFC 8297; RFC 9110, section 15.2.
+        """
+        lines = hint_lines(headers)
+        if self._started:
+            raise RuntimeError("an early hint comes before the answer, whose head has been sent")
+        if lines and self.line.minor:
+            self.connection.send(b"HTTP/1.1 103 Early Hints\r\n%b\r\n" % lines)
+
     # Running it
 
     def run(self, application: Application) -> None:
@@ -122,7 +135,7 @@ class Exchange:
         except ClientDisconnected:
             self.close = True
         except HttpError as error:
-            self._fail(error.status_line, error.why)
+            self._refuse(error)
         except (GreenletExit, SystemExit, KeyboardInterrupt) as error:
             self._cut()
             if isinstance(error, SystemExit):  # it ends the process: never without a word
@@ -131,10 +144,7 @@ class Exchange:
                 )
             raise
         except BaseException as error:  # noqa: BLE001 (a time-out is no Exception)
-            self.connection.server.errors.exception(
-                f"greenworld.wsgi: error in the application, answering {self.line.log_text}", error
-            )
-            self._fail("500 Internal Server Error", "The server could not answer the request.")
+            self._fail_with(error)
         access = self.connection.server.access
         if access is not None:
             access.record(self)
@@ -298,6 +308,18 @@ class Exchange:
         self.connection.server.errors.write(
             f"greenworld.wsgi: error in the application, answering {self.line.log_text}: {what}"
         )
+
+    def _refuse(self, error: HttpError) -> None:
+        """The body turned out to be malformed, too large or too slow."""
+        explain(self.connection, error, self.line.log_text)
+        self._fail(error.status_line, error.why)
+
+    def _fail_with(self, error: BaseException) -> None:
+        """The application has raised what is not for the server."""
+        self.connection.server.errors.exception(
+            f"greenworld.wsgi: error in the application, answering {self.line.log_text}", error
+        )
+        self._fail("500 Internal Server Error", "The server could not answer the request.")
 
     def _fail(self, status: str, why: str) -> None:
         """Answer with an error page, or cut the answer short if it has begun."""

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import re
+from _socket import AF_INET6, inet_pton
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -48,9 +49,9 @@ _MINORS: Final = {b"HTTP/1.1": 1, b"HTTP/1.0": 0}
 # RFC 9110, section 4.2.1: no userinfo in an http URI; section 4.2.4: treat it as an error.
 _ABSOLUTE = re.compile(rb"https?://([^/?@]+)(/[^?]*)?(\?.*)?", re.IGNORECASE)
 _HOST = re.compile(
-    r"(?:\[[0-9A-Fa-f:.]+\]"  # IP-literal (RFC 3986, section 3.2.2)
-    r"|[A-Za-z0-9\-._~%!$&'()*+,;=]*)"  # reg-name or IPv4address
-    r"(?::[0-9]{0,5})?"
+    r"(?:\[([0-9A-Fa-f:.]+)\]"  # IP-literal (RFC 3986, section 3.2.2)
+    r"|((?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*))"  # reg-name or IPv4address
+    r"(?::([0-9]{0,5}))?"
 )
 _LONE_CR_OR_LF = re.compile(rb"(?<!\r)\n|\r(?=[^\n])")
 _DIGITS: Final = frozenset("0123456789")
@@ -186,9 +187,23 @@ def field_value(value: bytes) -> bytes:
 
 
 def check_host(value: str) -> None:
-    """Raise unless `value` is `uri-host [":" port]` (RFC 9110, section 7.2)."""
-    if _HOST.fullmatch(value) is None:
+    """Raise unless `value` is `uri-host [":" port]` (RFC 9110, section 7.2), or empty.
+
+    An empty one is sent where the URI has no authority; then the server is meant (RFC 9112, 3.3).
+    """
+    match = _HOST.fullmatch(value)
+    if match is None:
         raise HttpError(400, "the Host is malformed")
+    address, name, port = match.groups()
+    if port and int(port) > 65535:
+        raise HttpError(400, "the port of the Host is larger than 65535")
+    if not name and address is None and port is not None:
+        raise HttpError(400, "the Host has a port but no name")
+    if address is not None:
+        try:
+            inet_pton(AF_INET6, address)
+        except OSError as error:
+            raise HttpError(400, "the Host is no IPv6 address") from error
 
 
 def body_length(minor: int, content_length: str | None, transfer_encoding: str | None) -> int:

@@ -21,6 +21,7 @@ from greenworld.wsgi.binds import INTERNET, BoundSocket, display, remove_file
 from greenworld.wsgi.connection import Connection
 from greenworld.wsgi.environ import HeadTable
 from greenworld.wsgi.files import FileWrapper
+from greenworld.wsgi.hints import send_early_hints
 
 if TYPE_CHECKING:
     from greenworld.wsgi.server import Server
@@ -78,7 +79,9 @@ class Listener:
             self._sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
         self.address: Any = self._sock.getsockname()
         self._io = server.hub.io(self._sock.fileno())
-        self.heads = HeadTable(self._base_environ(), self.limits)
+        self.heads = HeadTable(
+            self._base_environ(), self.limits, server.config.underscores == "refuse"
+        )
         self.opening: Callable[[Connection], None] | None = None
         """What a new connection goes through first, in a green thread of its own."""
         self._closed = False
@@ -104,6 +107,7 @@ class Listener:
             "wsgi.run_once": False,
             "wsgi.file_wrapper": FileWrapper,
             "wsgi.input_terminated": True,
+            "wsgi.early_hints": send_early_hints,
             **self.server.config.environ,
         }
 

@@ -13,13 +13,23 @@ from greenworld.wsgi.errors import ClientDisconnected, HttpError
 if TYPE_CHECKING:
     from greenworld.wsgi.connection import Connection
 
-__all__ = ["refuse"]
+__all__ = ["explain", "refuse"]
+
+
+def explain(connection: Connection, error: HttpError, request: str = "") -> None:
+    """Write to the error log why a request was refused; a client that is slow is no error."""
+    if error.status != 408:
+        connection.server.errors.write(
+            f"greenworld.wsgi: refused a request from {connection.host or 'a Unix socket'}:"
+            f" {error.status}, {error.why}{request and f' ({request})'}"
+        )
 
 
 def refuse(connection: Connection, error: HttpError) -> None:
     """Send `error` as the answer, log it, linger, close. **Blocks** up to two seconds."""
     server = connection.server
     server.clock.tick()
+    explain(connection, error)
     body = error.why.encode("ascii") + b"\n"
     length = len(body)
     if connection.buffer.startswith(b"HEAD "):

@@ -13,12 +13,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from greenworld.wsgi.http1 import TOKEN
 
-__all__ = ["ResponseHead", "response_head"]
+__all__ = ["ResponseHead", "hint_lines", "response_head"]
 
 _MAX_HEADS: Final = 1024
 _MAX_LINES: Final = 4096
@@ -86,7 +86,7 @@ def _render(status: str, headers: Sequence[Header]) -> tuple[ResponseHead, bool]
     if not isinstance(status, str):
         raise TypeError(f"the status must be str, not {type(status).__name__}")
     if _STATUS.fullmatch(status) is None:
-        raise ValueError(f"the status must be like '200 OK' (and not 1xx), not {status!r}")
+        raise ValueError(f"the status must be like '200 OK', not {status!r}; 1xx is not final")
     if not isinstance(headers, list):
         raise TypeError(f"the headers must be a list, not {type(headers).__name__}")
     head = ResponseHead(status)
@@ -102,6 +102,20 @@ def _render(status: str, headers: Sequence[Header]) -> tuple[ResponseHead, bool]
     head.lines = b"".join(parts)
     head.plain = head.length >= 0 and not head.no_body and not head.close and head.without_date
     return head, secret
+
+
+def hint_lines(headers: Iterable[Header]) -> bytes:
+    """Return the header lines of a `103 Early Hints`, checked as those of an answer are.
+
+    Raises `TypeError` or `ValueError` for what cannot be sent, or says how the answer is framed.
+    """
+    lines = []
+    for header in headers:
+        name = _check_header(header)
+        if name in ("content-length", "connection"):
+            raise ValueError(f"{header[0]} is for the answer, not for an early hint")
+        lines.append(f"{header[0]}: {header[1]}\r\n")
+    return "".join(lines).encode("latin-1")
 
 
 def _check_header(header: Any) -> str:

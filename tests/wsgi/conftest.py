@@ -66,7 +66,7 @@ class Client:
             assert name.lower() not in headers or name.lower() == "set-cookie", name
             headers[name.lower()] = value.strip()
         reply = Reply(int(code), b"".join(lines), headers)
-        if method == "HEAD" or reply.status in (100, 204, 304):
+        if method == "HEAD" or reply.status in (100, 103, 204, 304):
             return reply
         if headers.get("transfer-encoding") == "chunked":
             while size := int(self._file.readline(), 16):

@@ -37,7 +37,7 @@ def decode(pieces: list[bytes]) -> tuple[bytes, bool, bytes]:
          b"xyz", b""),
         (b"1 ; a = b\r\nx\r\n0\r\n\r\n", b"x", b""),
         (b"1\r\nx\r\n0;last\r\nTrailer: yes\r\nX: y\r\n\r\nnext", b"x", b"next"),
-        (b"0\r\nContent-Length: 5\r\n\r\n", b"", b""),
+        (b"0\r\nX-Length: 5\r\n\r\n", b"", b""),
     ],
 )  # fmt: skip
 def test_bodies(data: bytes, content: bytes, rest: bytes) -> None:
@@ -54,6 +54,9 @@ def test_incomplete(data: bytes) -> None:
 
 
 ATTACKS = [
+    (b"0\r\nContent-Length: 5\r\n\r\n", 400),
+    (b"0\r\nX: y\r\ntransfer-encoding: chunked\r\n\r\n", 400),
+    (b"0\r\nHOST: a\r\n\r\n", 400),
     (b"\r\n", 400),
     (b"\n", 400),
     (b"g\r\n", 400),

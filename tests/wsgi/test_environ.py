@@ -50,6 +50,38 @@ def test_names(table: HeadTable) -> None:
     assert made["HTTP_A_B"] == "4"
 
 
+def test_names_with_underscores_may_be_refused() -> None:
+    table = HeadTable({}, Limits(), refuse_underscores=True)
+    for raw in (b"Host: a\r\nX_Y: z", b"Proxy: a\r\n_: b"):
+        with pytest.raises(HttpError, match="underscore") as caught:
+            table.header_block(raw)
+        assert caught.value.status == 400
+    table.header_block(b"Host: a_b\r\nProxy: c_d\r\nX-Y: _")
+
+
+def test_the_coding_that_the_server_undoes_is_none_of_the_applications(table: HeadTable) -> None:
+    block = table.header_block(b"Host: a\r\nTransfer-Encoding: chunked")
+    assert block.transfer_encoding == "chunked"
+    assert "HTTP_TRANSFER_ENCODING" not in block.environ(table.start_line(b"POST / HTTP/1.1"))
+
+
+@pytest.mark.parametrize(
+    ("raw", "upgrade"),
+    [
+        (b"Connection: Upgrade\r\nUpgrade: websocket", True),
+        (b"Upgrade: x\r\nConnection: keep-alive,\tupgrade", True),
+        (b"Connection: upgrade", False),
+        (b"Upgrade: websocket", False),
+        (b"Connection: upgrade-x\r\nUpgrade: websocket", False),
+        (b"Connection: keep-alive\r\nUpgrade-Insecure-Requests: 1", False),
+    ],
+)
+def test_upgrade_is_a_field_and_an_option(table: HeadTable, raw: bytes, upgrade: bool) -> None:
+    block = table.header_block(b"Host: a\r\n" + raw)
+    assert block.upgrade is upgrade
+    assert block.plain is not upgrade
+
+
 def test_repeated_fields(table: HeadTable) -> None:
     raw = b"Accept: a\r\nCookie: b=c\r\nAccept: d\r\nCookie: e=f"
     made = table.header_block(raw).environ(table.start_line(b"GET / HTTP/1.0"))

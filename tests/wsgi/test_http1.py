@@ -86,6 +86,10 @@ def test_versions(version: bytes, minor: int, protocol: str) -> None:
         (b"GET http:///a HTTP/1.1", 400),
         (b"GET http://user@a/ HTTP/1.1", 400),
         (b"GET http://a:b/ HTTP/1.1", 400),
+        (b"GET http://:80/ HTTP/1.1", 400),
+        (b"GET http://a:70000/ HTTP/1.1", 400),
+        (b"GET http://[::1/ HTTP/1.1", 400),
+        (b"GET http:/a HTTP/1.1", 400),
         (b"CONNECT a:1 HTTP/1.1", 501),
         (b"\x16\x03\x01\x02\x00\x01 / HTTP/1.1", 400),  # TLS where HTTP is spoken
     ],
@@ -150,7 +154,23 @@ def test_bad_fields(line: bytes) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["", "a", "a.b:80", "127.0.0.1:8000", "[::1]", "[::1]:443", "a:", "a_b-c.d~", "%41", "a:00080"],
+    [
+        "",
+        "a",
+        "a.b:80",
+        "127.0.0.1:8000",
+        "[::1]",
+        "[::1]:443",
+        "a:",
+        "a_b-c.d~",
+        "%41",
+        "a:00080",
+        "a:65535",
+        "a:0",
+        "[::ffff:1.2.3.4]",
+        "[2001:DB8::a]",
+        "!$&'()*+,;=",
+    ],
 )
 def test_hosts(value: str) -> None:
     check_host(value)
@@ -159,7 +179,8 @@ def test_hosts(value: str) -> None:
 @pytest.mark.parametrize(
     "value",
     ["a b", "a/b", "a?b", "a#b", "a@b", "a:b", "a:1:2", "a:123456", "[::1", "::1", "[::1]x", "[]",
-     "a\\b", "a\tb", "ä", "<a>", "a:-1", "[v1.x]"],
+     "a\\b", "a\tb", "ä", "<a>", "a:-1", "[v1.x]", ":", ":80", "a:65536", "a:99999", "[:::]",
+     "[1]", "[1.2.3.4]", "[::1.2.3]", "[12345::]", "[::1%25lo]", "%", "a%", "a%4", "%zz"],
 )  # fmt: skip
 def test_bad_hosts(value: str) -> None:
     with pytest.raises(HttpError) as caught:

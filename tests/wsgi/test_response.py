@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from greenworld.wsgi import response
-from greenworld.wsgi.response import response_head
+from greenworld.wsgi.response import hint_lines, response_head
 
 
 @pytest.fixture(autouse=True)
@@ -87,3 +89,21 @@ def test_a_bad_header_is_bad_every_time() -> None:
 def test_repeated_lines_of_one_name_all_appear() -> None:
     head = response_head("200 OK", [("Set-Cookie", "a=b"), ("Set-Cookie", "c=d"), ("V", "1")])
     assert head.lines.count(b"Set-Cookie: ") == 2
+
+
+def test_hint_lines() -> None:
+    assert hint_lines([]) == b""
+    assert hint_lines([("Link", "</a.css>; rel=preload"), ("X", "\xe9")]) == (
+        b"Link: </a.css>; rel=preload\r\nX: \xe9\r\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "header",
+    [("Link", "a\r\nb"), ("Link", "a\nb"), ("Li nk", "a"), ("", "a"), ("Content-Length", "0"),
+     ("Connection", "close"), ("Transfer-Encoding", "chunked"), ("Upgrade", "x"), ("Link", 1),
+     (b"Link", "a"), "Link", ("Link",), ["Link", "a"]],
+)  # fmt: skip
+def test_bad_hints(header: Any) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        hint_lines([header])
