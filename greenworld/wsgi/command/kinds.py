@@ -201,10 +201,16 @@ class Switch(Kind):
 class Many(Kind):
     """Several texts: an option that is repeated, commas in a variable, an array in a file."""
 
+    optional: bool = True
+
     @property
     def one(self) -> str:
         """What a right value is."""
         return "a list of texts, none of them empty"
+
+    def from_text(self, text: str) -> tuple[str, ...]:
+        """Split at commas; `none` is the empty list."""
+        return () if text.lower() == NONE else self.parse(text)
 
     def parse(self, text: str) -> tuple[str, ...]:
         """Split at commas."""

@@ -4,15 +4,23 @@
    evaluated; without a colon, `application` or `app` is meant.
 2. A module that does not exist and a module that exists but fails to import are different
    mistakes, and are told apart.
+3. Code that asks to exit while it is imported is a failure like any other.
 """
 
 from __future__ import annotations
 
 import ast
 import importlib
+import os
+import sys
+import traceback
+from types import TracebackType
 from typing import Any
 
-__all__ = ["LoadError", "load"]
+from greenworld.wsgi.command.errorpage import ErrorPage
+from greenworld.wsgi.command.settings import Settings
+
+__all__ = ["LoadError", "explain", "load", "load_application"]
 
 _DEFAULT_NAMES = ("application", "app")
 
@@ -22,6 +30,50 @@ class LoadError(Exception):
 
     `__cause__` is set where the application's own code raised.
     """
+
+
+def load_application(settings: Settings) -> Any:
+    """Return the application of `settings`, from below its directory. Raises `LoadError`.
+
+    With `show_load_errors`, returns a page that shows the error instead, and writes it to
+    standard error. The standard library must have been patched, if it is to be.
+    """
+    directory = os.path.abspath(settings.app_dir or ".")
+    if directory not in sys.path[:1]:
+        sys.path.insert(0, directory)
+    if not settings.show_load_errors:
+        return load(settings.app)
+    try:
+        return load(settings.app)
+    except LoadError as error:
+        text = explain(error, imports=True)
+        print(text, file=sys.stderr, flush=True)
+        return ErrorPage("The application cannot be loaded", text)
+
+
+def explain(error: LoadError, *, imports: bool = False) -> str:
+    """Return the error's line, after the traceback of the application's own code, if it has one.
+
+    Without `imports`, a failed import has none: its line says which one failed, and where.
+    """
+    line = f"greenworld.wsgi: {error}"
+    cause = error.__cause__
+    if cause is None or (isinstance(cause, ImportError) and not imports):
+        return line
+    steps = _without_ours(cause.__traceback__)
+    if steps is None and not isinstance(cause, SyntaxError):
+        return line
+    return f"{''.join(traceback.format_exception(type(cause), cause, steps))}{line}"
+
+
+def _without_ours(step: TracebackType | None) -> TracebackType | None:
+    """Leave out the steps from here to the application: this file's, and the import system's."""
+    while step is not None:
+        file = step.tb_frame.f_code.co_filename
+        if file not in (__file__, importlib.__file__) and not file.startswith("<frozen importlib"):
+            break
+        step = step.tb_next
+    return step
 
 
 def load(name: str) -> Any:
@@ -59,7 +111,7 @@ def _import(name: str) -> Any:
         raise LoadError(f"module {name!r} cannot be imported: {error}{_where(error)}") from error
     except ImportError as error:
         raise LoadError(f"module {name!r} cannot be imported: {error}{_where(error)}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         what = f"{type(error).__name__}: {error}"
         raise LoadError(f"module {name!r} cannot be imported: {what}") from error
 
@@ -92,6 +144,9 @@ def _attribute(owner: Any, name: str, what: str) -> Any:
         return getattr(owner, name)
     except AttributeError:
         raise LoadError(f"{what} has no attribute {name!r}") from None
+    except (Exception, SystemExit) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise LoadError(f"{name!r} of {what} cannot be had: {reason}") from error
 
 
 def _call(tree: ast.Call, module: Any, module_name: str) -> Any:
@@ -99,15 +154,25 @@ def _call(tree: ast.Call, module: Any, module_name: str) -> Any:
     function = _resolve(tree.func, module, module_name)
     if not callable(function):
         raise LoadError(f"{ast.unparse(tree.func)!r} in {module_name!r} cannot be called")
-    try:
-        args = [ast.literal_eval(arg) for arg in tree.args]
-        kwargs = {str(word.arg): ast.literal_eval(word.value) for word in tree.keywords if word.arg}
-    except ValueError:
-        raise LoadError(f"cannot understand {source!r}: the arguments must be literals") from None
+    args, kwargs = _arguments(tree)
     try:
         return function(*args, **kwargs)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise LoadError(f"{source!r} raised {type(error).__name__}: {error}") from error
+
+
+def _arguments(tree: ast.Call) -> tuple[list[Any], dict[str, Any]]:
+    kwargs = {}
+    try:
+        args = [ast.literal_eval(arg) for arg in tree.args]
+        for word in tree.keywords:
+            if word.arg is None:  # **{...}
+                raise ValueError
+            kwargs[word.arg] = ast.literal_eval(word.value)
+    except (ValueError, TypeError):  # TypeError: a list in a set, or as a key
+        source = ast.unparse(tree)
+        raise LoadError(f"cannot understand {source!r}: the arguments must be literals") from None
+    return args, kwargs
 
 
 def _checked(application: Any, name: str) -> Any:

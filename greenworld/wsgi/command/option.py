@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from greenworld.wsgi.command.kinds import Kind
+from greenworld.wsgi.command.kinds import Kind, Many
 from greenworld.wsgi.command.settings import Settings
 from greenworld.wsgi.config import Config, Tls
 from greenworld.wsgi.http1 import Limits
@@ -33,6 +33,9 @@ class Option:
     source: Literal["any", "command line", "not a file"] = "any"
     """Where it can be given."""
 
+    off_flag: str = ""
+    """A flag that stands for the value `none`."""
+
     @property
     def flag(self) -> str:
         """How it is given on the command line."""
@@ -45,11 +48,13 @@ class Option:
 
     @property
     def default(self) -> Any:
-        """Its value when it is not given; None for "none" and "not used"."""
+        """Its value when it is not given, as `kind` reads values."""
         if self.record == "none":
             return None
         value = getattr(_DEFAULTS[self.record], self.field or self.name)
-        return None if value in ("", {}) else value
+        if isinstance(self.kind, Many):
+            return tuple(value)
+        return None if value == "" else value
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ SECTIONS: Final = (
         (
             Option(
                 "bind",
-                Many("ADDRESS", optional=True),
+                Many("ADDRESS"),
                 "HOST:PORT, [IPV6]:PORT, :PORT, unix:PATH, unix:@NAME or fd://N; port 0 lets the"
                 " system choose; none: the sockets that systemd passed, or else 127.0.0.1:8000",
                 record="settings",
@@ -273,7 +273,7 @@ SECTIONS: Final = (
         (
             Option(
                 "trusted_proxies",
-                Many("ADDRESS", optional=True),
+                Many("ADDRESS"),
                 "addresses and networks whose word on client and scheme is taken; 'unix' for"
                 " Unix sockets, '*' for any peer",
                 "clients that pretend to be someone else",
@@ -347,7 +347,7 @@ SECTIONS: Final = (
             ),
             Option(
                 "sni",
-                Hosts(optional=True),
+                Hosts(),
                 "the certificate for a further server name (example.org, *.example.org); in a file"
                 " also a table: NAME = 'CERT:KEY'",
                 record="tls",
@@ -361,8 +361,9 @@ SECTIONS: Final = (
             Option(
                 "access_log",
                 _FILE_OR_NONE,
-                "where a line per request goes; -: standard output (--no-access-log: none)",
+                "where a line per request goes; -: standard output",
                 record="settings",
+                off_flag="--no-access-log",
             ),
             Option(
                 "access_format",

@@ -45,6 +45,9 @@ def make(name="made"):
         return [name.encode()]
     return made
 
+def make_badly():
+    return {}["no"]
+
 not_callable = 5
 """
 
@@ -96,6 +99,8 @@ def run(tmp_path: Path) -> Iterator[Run]:
     (tmp_path / "broken.py").write_text("import json\nimport no_such_thing\n")
     (tmp_path / "halfway.py").write_text("from json import no_such_name\n")
     (tmp_path / "failing.py").write_text("1 / 0\n")
+    (tmp_path / "leaving.py").write_text("raise SystemExit(7)\n")
+    (tmp_path / "typo.py").write_text("def :\n")
     commands: list[Command] = []
 
     def start(*argv: str) -> Command:
@@ -183,6 +188,8 @@ def test_names(run: Run, name: str, body: bytes) -> None:
             "'app:not_callable' is not an application: an object of type int cannot be called",
         ),
         ("app:not_callable()", "'not_callable' in 'app' cannot be called"),
+        ("app:make(1, 2)", r"'make\(1, 2\)' raised TypeError: "),
+        ("app:make(**{'name': 'x'})", "must be literals"),
         ("app:make(1 +)", "cannot understand"),
         ("app:", "cannot understand"),
         ("app:1", "cannot understand"),
@@ -204,13 +211,18 @@ def test_mistakes_are_one_line(run: Run, name: str, message: str) -> None:
     ("name", "last"),
     [
         ("failing:app", "module 'failing' cannot be imported: ZeroDivisionError: division by zero"),
-        ("app:make(1, 2)", r"'make\(1, 2\)' raised TypeError"),
+        ("failing:app", "division by zero"),
+        ("leaving:app", "module 'leaving' cannot be imported: SystemExit: 7"),
+        ("typo:app", r"module 'typo' cannot be imported: SyntaxError: .*typo\.py, line 1\)"),
+        ("app:make_badly()", r"'make_badly\(\)' raised KeyError: 'no'"),
     ],
 )
 def test_the_applications_own_errors_come_with_a_traceback(run: Run, name: str, last: str) -> None:
     code, out, err = run(name, "--bind", "127.0.0.1:0", "--no-patch").end()
     assert (code, out) == (1, "")
-    assert err.startswith("Traceback")
+    # An error in the module's own syntax happens before any of its lines runs.
+    assert err.startswith('  File "' if name == "typo:app" else "Traceback")
+    assert "importlib" not in err
     assert re.search(last, err.splitlines()[-1]), err
 
 
@@ -229,13 +241,24 @@ def test_a_bad_address(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "argv", [(), ("app:app", "--absent"), ("app:app", "--keep-alive", "x"),
-             ("app:app", "--keep-alive", "-1"), ("app:app", "--limit-line", "0")]
-)  # fmt: skip
-def test_wrong_usage(run: Run, argv: tuple[str, ...]) -> None:
+    ("argv", "message"),
+    [
+        ((), "no application: name it on the command line, as MODULE:ATTRIBUTE"),
+        (("app:app", "--absent"), "there is no option --absent: --help lists the options"),
+        (("app:app", "--keepalive=3"), "there is no option --keepalive: did you mean --keep-alive"),
+        (("app:app", "app:app"), "'app:app' is one argument too many"),
+        (("app:app", "--keep-alive", "x"), "--keep-alive: 'x' is not a number of seconds"),
+        (("app:app", "--keep-alive", "-1"), "--keep-alive: '-1' is not a number of seconds"),
+        (("app:app", "--limit-line", "0"), "--limit-line: '0' is not a number of bytes of at le"),
+        (("app:app", "--keep-alive"), "argument --keep-alive: expected one argument"),
+        (("app:app", "--keep", "3"), "there is no option --keep: did you mean --keep-alive?"),
+    ],
+)
+def test_wrong_usage(run: Run, argv: tuple[str, ...], message: str) -> None:
     code, out, err = run(*argv).end()
     assert (code, out) == (2, "")
-    assert err.startswith("usage: python -m greenworld.wsgi")
+    assert err.startswith(f"greenworld.wsgi: {message}")
+    assert err.count("\n") == 1
 
 
 def test_several_addresses(run: Run, tmp_path: Path) -> None:

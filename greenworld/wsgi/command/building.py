@@ -1,0 +1,124 @@
+"""From values to `Settings`: each value goes into its field, and those that clash are refused."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Final
+
+from greenworld.wsgi.command.errors import SettingsError
+from greenworld.wsgi.command.options import BY_NAME
+from greenworld.wsgi.command.reading import Given
+from greenworld.wsgi.command.settings import Settings
+from greenworld.wsgi.config import Config, Tls
+from greenworld.wsgi.http1 import Limits
+
+__all__ = ["build", "change_directory"]
+
+_NEEDS: Final = {
+    "key_password_file": "certfile",
+    "client_ca": "certfile",
+    "proxy_protocol": "trusted_proxies",
+    "max_requests_jitter": "max_requests",
+    **dict.fromkeys(("keyfile", "client_cert", "tls_min", "ciphers", "alpn", "sni"), "certfile"),
+}
+"""Options that mean nothing without another one."""
+_NEED_WORKERS: Final = ("preload", "max_requests")
+
+
+def change_directory(given: Mapping[str, Given]) -> None:
+    """Change to the directory of `chdir`: relative paths are below it. Raises `SettingsError`."""
+    directory = given["chdir"]
+    if directory.value is None:
+        return
+    try:
+        os.chdir(directory.value)
+    except OSError as error:
+        raise SettingsError(
+            f"{directory.where}: cannot change to {directory.value!r}: {error.strerror}"
+        ) from None
+
+
+def build(given: Mapping[str, Given]) -> Settings:
+    """Return what these values amount to. Raises `SettingsError`. Reads the password's file."""
+    _check_app(given)
+    _check_needs(given)
+    _check_processes(given)
+    _check_health_path(given["health_path"])
+    _check_directories(given)
+    fields: dict[str, dict[str, Any]] = {"settings": {}, "server": {}, "limits": {}, "tls": {}}
+    for name, option in BY_NAME.items():
+        if option.record != "none" and given[name].value != option.default:
+            fields[option.record][option.field or name] = given[name].value
+    server = Config(
+        limits=Limits(**fields["limits"]), tls=_tls(fields["tls"], given), **fields["server"]
+    )
+    return Settings(server=server, **fields["settings"])
+
+
+def _check_app(given: Mapping[str, Given]) -> None:
+    if given["app"].value is None:
+        raise SettingsError(
+            "no application: name it on the command line, as MODULE:ATTRIBUTE"
+            " (--help lists the options)"
+        )
+
+
+def _check_needs(given: Mapping[str, Given]) -> None:
+    for name, other in _NEEDS.items():
+        if _is_set(given, name) and not _is_set(given, other):
+            raise SettingsError(f"{given[name].where} needs {BY_NAME[other].flag}")
+    if given["client_cert"].value != "none" and not _is_set(given, "client_ca"):
+        raise SettingsError(f"{given['client_cert'].where} needs --client-ca")
+
+
+def _check_processes(given: Mapping[str, Given]) -> None:
+    workers, reload = given["workers"], given["reload"]
+    if reload.value and workers.value is not None:
+        raise SettingsError(
+            f"{reload.where} serves from one process, against {workers.where}: add --workers none"
+        )
+    for name in _NEED_WORKERS:
+        if _is_set(given, name) and workers.value is None and not reload.value:
+            raise SettingsError(f"{given[name].where} needs --workers")
+
+
+def _check_health_path(path: Given) -> None:
+    if path.value is not None and not path.value.startswith("/"):
+        raise SettingsError(f"{path.where}: {path.value!r} is not a path that begins with '/'")
+
+
+def _check_directories(given: Mapping[str, Given]) -> None:
+    app_dir, reload_dir = given["app_dir"], given["reload_dir"]
+    wanted = [(app_dir.where, app_dir.value)] if app_dir.value is not None else []
+    for where, directory in (*wanted, *((reload_dir.where, name) for name in reload_dir.value)):
+        if not os.path.isdir(directory):
+            raise SettingsError(f"{where}: there is no directory {directory!r}")
+
+
+def _is_set(given: Mapping[str, Given], name: str) -> bool:
+    return bool(given[name].value != BY_NAME[name].default)
+
+
+def _tls(fields: dict[str, Any], given: Mapping[str, Given]) -> Tls | None:
+    if not fields:
+        return None
+    fields["hosts"] = dict(_host(text) for text in given["sni"].value)
+    return Tls(password=_password(given["key_password_file"]), **fields)
+
+
+def _host(text: str) -> tuple[str, tuple[str, str | None]]:
+    name, _, files = text.partition("=")
+    certificate, _, key = files.partition(":")
+    return name, (certificate, key or None)
+
+
+def _password(path: Given) -> str | None:
+    if path.value is None:
+        return None
+    try:
+        with open(path.value, encoding="utf-8") as file:
+            return file.readline().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingsError(f"{path.where}: cannot read {path.value!r}: {reason}") from None
