@@ -5,7 +5,8 @@
 2. Where other processes accept from the same socket (`wsgi.multiprocess`), the turns begin with
    one connection and grow slowly, so that a burst is spread over all who are awake.
 3. TCP_NODELAY is set on the listener, from which Linux and BSD connections inherit it.
-4. Running out of descriptors pauses accepting; it ends neither the server nor the loop.
+4. What bounds accepting: `Room` (connections, descriptors), `Turn` (requests in flight), `Peers`
+   (connections from one address).
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from greenworld.hub import sleep, spawn
+from greenworld.wsgi.admission import Turn
 from greenworld.wsgi.binds import INTERNET, BoundSocket, display, remove_file
 from greenworld.wsgi.connection import Connection
 from greenworld.wsgi.environ import HeadTable
 from greenworld.wsgi.files import FileWrapper
+from greenworld.wsgi.governed import governed
 from greenworld.wsgi.hints import send_early_hints
 
 if TYPE_CHECKING:
@@ -31,7 +34,6 @@ __all__ = ["Listener", "SocketLike"]
 ACCEPT_AT_ONCE: Final = 32
 SHARED_AT_ONCE: Final = 8
 """The same, at most, where other processes accept from the socket too."""
-PAUSE_SECONDS: Final = 0.1
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 # accept(2): errors of the new connection, not of the listener.
 _PASSING: Final = frozenset(
@@ -82,15 +84,21 @@ class Listener:
         self.heads = HeadTable(
             self._base_environ(), self.limits, server.config.underscores == "refuse"
         )
-        self.opening: Callable[[Connection], None] | None = None
+        self.opening: Callable[[Connection], None] | None = server.opening
         """What a new connection goes through first, in a green thread of its own."""
+        governor = server.governor
+        self._kind = Connection if governor is None else governed(Connection)
+        self._peers = governor and governor.peers
+        self._turn = governor and governor.admission and Turn(governor.admission)
+        self._scarce = False  # the last connection took one of the last descriptors
         self._closed = False
         self._thread = spawn(self._accept_for_ever)
 
     @property
     def url(self) -> str:
         """Where it listens, such as `http://127.0.0.1:8000`."""
-        return display(self._sock.family, self.address)
+        scheme = "http" if self.server.config.tls is None else "https"
+        return display(self._sock.family, self.address, scheme)
 
     def _base_environ(self) -> dict[str, Any]:
         name, port = self.address[:2] if self._internet else ("localhost", 80)
@@ -112,39 +120,50 @@ class Listener:
         }
 
     def _accept_for_ever(self) -> None:
-        complained = False
         while not self._closed:
             try:
                 self._accept_all()
-                complained = False
                 self._io.wait_read()
             except OSError as error:
                 if self._closed:
                     return
                 if error.errno in _EXHAUSTED:
-                    if not complained:
-                        self.server.errors.write(f"greenworld.wsgi: cannot accept: {error}")
-                        complained = True
-                    sleep(PAUSE_SECONDS)
+                    self.server.room.make(str(error))
+                    sleep(0)
                 elif error.errno not in _PASSING:
                     raise
 
     def _accept_all(self) -> None:
         """Accept until there is nothing more to accept. **Blocks** now and then."""
-        server = self.server
+        room = self.server.room
         at_once = 1 if self._shared else ACCEPT_AT_ONCE
         count = 0
         while not self._closed:
-            if server.full:
-                server.wait_for_room()
+            if room.full:
+                room.wait()
                 continue
-            if not self._accept_one():
+            if self._scarce:
+                self._scarce = False
+                room.make("few descriptors are left")
+                continue
+            if not self._accept_next():
                 return
             count += 1
             if count == at_once:
                 sleep(0)
                 count = 0
                 at_once = min(2 * at_once, SHARED_AT_ONCE) if self._shared else ACCEPT_AT_ONCE
+
+    def _accept_next(self) -> bool:
+        """Accept one, when it is time for one more request. **Blocks** until then."""
+        turn = self._turn
+        if turn is None:
+            return self._accept_one()
+        turn.take()
+        try:
+            return not self._closed and self._accept_one()
+        finally:
+            turn.end()
 
     def _accept_one(self) -> bool:
         try:
@@ -155,12 +174,16 @@ class Listener:
         sock = RawSocket(self._sock.family, SOCK_STREAM, self._sock.proto, fd)
         sock.setblocking(False)
         host, port = (peer[0], str(peer[1])) if self._internet else ("", "")
-        connection = Connection(self, sock, self.server.hub.io(fd), host, port)
+        connection = self._kind(self, sock, self.server.hub.io(fd), host, port)
+        self._scarce = self.server.room.scarce(fd)
+        if self._peers is not None and not self._peers.enter(connection):
+            connection.close()
+            return True
         self.server.connections.add(connection)
-        if self.opening is None:
-            connection.wake()
-        else:
+        if self.opening is not None:
             connection.thread = spawn(self.opening, connection)
+        elif self._turn is None or not self._turn.pass_on(connection):
+            connection.wake()
         return True
 
     def close(self) -> None:
@@ -168,11 +191,13 @@ class Listener:
         if self._closed:
             return
         try:
-            while not self.server.full and self._accept_one():
+            while not self.server.room.full and self._accept_one():
                 pass
         except OSError as error:
             self.server.errors.write(f"greenworld.wsgi: cannot accept: {error}")
         self._closed = True
+        if self._turn is not None:
+            self._turn.give_up()
         self._io.close()
         self._sock.detach()
         if self._bound_here and isinstance(self._owner, BoundSocket):

@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
+from importlib import import_module
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from greenworld.hub import get_hub, spawn
 from greenworld.hub.current import current_waiter
@@ -24,9 +25,14 @@ from greenworld.wsgi.config import Config
 from greenworld.wsgi.connection import Connection
 from greenworld.wsgi.environ import HeaderBlock
 from greenworld.wsgi.gateway import Application
+from greenworld.wsgi.governed import governor_for
 from greenworld.wsgi.idle import IdleConnections
 from greenworld.wsgi.listener import Listener, SocketLike
 from greenworld.wsgi.log import AccessLog, AccessRecorder, ErrorLog
+from greenworld.wsgi.room import Room
+
+if TYPE_CHECKING:
+    from greenworld.wsgi.opening import Opening
 
 __all__ = ["Server"]
 
@@ -67,9 +73,14 @@ class Server:
         self.edge: Callable[[Connection, HeaderBlock, dict[str, Any]], None] | None = None
         """What sees the environment of each request before the application, and may change it
         or raise HttpError; may be set before the server starts."""
+        self.opening: Opening | None = None
+        """What new connections go through first: made at the start if the configuration asks
+        for it; may be set before."""
         self.plain = False
         """Whether a request's own head alone decides how it is answered."""
         self.connections: set[Connection] = set()
+        self.room = Room(self, self.config.max_connections)
+        self.governor = governor_for(self)
         self.stopping = False
         self.stop_requested = False
         """Whether `request_stop` has been called."""
@@ -78,7 +89,6 @@ class Server:
         self._listeners: list[Listener] = []
         self._started = self._stopped = False
         self._waiting: deque[Any] = deque()  # for the stop, or for the last connection to go
-        self._accepting: deque[Any] = deque()  # for room under max_connections
 
     @property
     def address(self) -> Any:
@@ -103,12 +113,30 @@ class Server:
         """
         if self._started:
             raise RuntimeError("this server has been started before: make a new one")
+        if self.opening is None:
+            self.opening = self._make_opening()
         bind_here = not self._sockets
         if bind_here:
             self._sockets = open_all(self._bind, self.config.backlog)
         self._started = True
         self.plain = self.keeps_alive and self.edge is None and self.config.tls is None
         self._listeners = [Listener(self, sock, bind_here) for sock in self._sockets]
+
+    def _make_opening(self) -> Opening | None:
+        config = self.config
+        if config.tls is None and not config.proxy_protocol:
+            return None
+        # Loaded here, since most servers need neither it nor what it imports.
+        make: type[Opening] = import_module("greenworld.wsgi.opening").Opening
+        return make(self, config.trusted_proxies if config.proxy_protocol else None)
+
+    def reload_certificates(self) -> bool:
+        """Load the certificates again, for new connections; return whether that went well.
+
+        The old ones stay in use if not, and the error log says why. Reads files, and does not
+        block otherwise. Changed files are noticed without it.
+        """
+        return self.opening is None or self.opening.reload()
 
     def serve_forever(self) -> None:
         """Start unless that is done, and return when the server has stopped. **Blocks**."""
@@ -133,10 +161,14 @@ class Server:
             self._dismiss_idle()
         until = monotonic() + timeout
         self._let_finish(min(until, monotonic() + max(NEWCOMER_SECONDS, last_request)))
+        if self.opening is not None:
+            self.opening.give_up()
         for connection in self.idle.all():
             connection.dismiss()
         self._let_finish(until)
         finished = not self.connections
+        if self.governor is not None and self.governor.admission is not None:
+            self.governor.admission.close()
         cut = 0
         for connection in list(self.connections):
             thread = connection.thread
@@ -161,7 +193,7 @@ class Server:
         self.stopping = True
         for listener in self._listeners:
             listener.close()
-        self._wake_all(self._accepting)
+        self.room.freed()
 
     def _dismiss_idle(self) -> None:
         for connection in self.idle.all():
@@ -175,23 +207,10 @@ class Server:
 
     # What connections and listeners call
 
-    @property
-    def full(self) -> bool:
-        """Whether as many connections are open as may be."""
-        most = self.config.max_connections
-        return most is not None and len(self.connections) >= most
-
-    def wait_for_room(self) -> None:
-        """Wait until a connection has closed. **Blocks**."""
-        waiter = current_waiter()
-        self._accepting.append(waiter)
-        waiter.park(self, self._accepting)
-
     def forget(self, connection: Connection) -> None:
         """A connection has closed."""
         self.connections.discard(connection)
-        if self._accepting:
-            self._wake_all(self._accepting)
+        self.room.freed()
         if self.stopping and not self.connections:
             self._wake_all(self._waiting)
 
@@ -209,8 +228,6 @@ class Server:
 
     def describe_wait(self, lot: object) -> str:
         """Say what a green thread waits for, in the report of a deadlock."""
-        if lot is self._accepting:
-            return "a connection to close"
         return f"the server on {', '.join(self.urls)} to stop"
 
 
