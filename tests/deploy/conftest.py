@@ -28,7 +28,7 @@ import greenworld.wsgi
 
 HOME = Path(greenworld.wsgi.__file__).parents[2]
 SITES = Path(__file__).parent / "sites"
-LIMIT = 60.0
+LIMIT = 40.0
 """Seconds after which whatever blocks in a test gives up."""
 
 
@@ -179,6 +179,71 @@ class Program:
         self.process.stdout.close()
 
 
+class Load:
+    """Threads that ask for a path again and again; every answer but 200 is a failure.
+
+    `keep`: each over one connection, which a server may close only between two requests, so that
+    an idempotent request is repeated when it did; else over a new connection every time.
+    """
+
+    def __init__(self, address: str, path: str, keep: bool, threads: int = 4) -> None:
+        self.failures: list[str] = []
+        self.answers: list[str] = []
+        self._address, self._path, self._keep = address, path, keep
+        self._news = threading.Condition()
+        self._over = False
+        self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._over = True
+        for thread in self._threads:
+            thread.join(LIMIT)
+
+    def wait_for(self, more: int) -> None:
+        """Wait for so many further answers."""
+        with self._news:
+            enough = len(self.answers) + more
+            done = self._news.wait_for(lambda: len(self.answers) >= enough or self.failures, LIMIT)
+            assert done, f"{len(self.answers)} answers"
+
+    def _run(self) -> None:
+        client = connect(self._address)
+        try:
+            while not self._over:
+                self._once(client)
+                if not self._keep:
+                    client.close()
+        except (OSError, http.client.HTTPException) as error:
+            self.failures.append(repr(error))
+        finally:
+            client.close()
+            with self._news:
+                self._news.notify_all()
+
+    def _once(self, client: http.client.HTTPConnection) -> None:
+        fresh = client.sock is None
+        try:
+            client.request("GET", self._path)
+            answer = client.getresponse()
+        except (ConnectionError, http.client.RemoteDisconnected):
+            if fresh:
+                raise
+            client.close()
+            return
+        body = answer.read().decode("latin-1")
+        with self._news:
+            if answer.status == 200:
+                self.answers.append(body)
+            else:
+                self.failures.append(f"{answer.status} {body}")
+            self._news.notify_all()
+
+
 class Stage:
     """Where the processes of one test run."""
 
@@ -191,6 +256,10 @@ class Stage:
         program = Program(list(argv), self.folder, environ, fds)
         self._programs.append(program)
         return program
+
+    def load(self, program: Program, path: str = "/", *, keep: bool) -> Load:
+        """Keep a program busy, within a `with`."""
+        return Load(program.address, path, keep)
 
     def serve(self, application: str, *options: str, bind: str = "127.0.0.1:0") -> Program:
         """Start the server with an application of `sites/` and wait until it listens."""

@@ -79,11 +79,18 @@ def page(environ: dict[str, Any]) -> str:
     return PAGE % {"images": images, "fetches": FETCHES}
 
 
+def data(environ: dict[str, Any]) -> str:
+    return json.dumps({"number": int(environ["QUERY_STRING"])})
+
+
 ROUTES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "/": ("text/html; charset=utf-8", page),
     "/style.css": ("text/css", lambda environ: "body { color: rgb(1, 2, 3) }"),
     "/image.svg": ("image/svg+xml", lambda environ: IMAGE),
-    "/data": ("application/json", lambda environ: '{"number": %s}' % environ["QUERY_STRING"]),
+    "/data": (
+        "application/json",
+        lambda environ: json.dumps({"number": int(environ["QUERY_STRING"])}),
+    ),
     "/upload": ("text/html; charset=utf-8", upload),
     "/report": ("text/plain", take_report),
     "/reports": ("application/json", wait_for_reports),

@@ -8,6 +8,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from io import FileIO
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -109,8 +110,7 @@ def unzip(environ: Environ) -> Answer:
 
 
 def file(environ: Environ) -> Answer:
-    opened = open(os.environ["SITE_FILE"], "rb")
-    body: Iterable[bytes] = environ["wsgi.file_wrapper"](opened)
+    body: Iterable[bytes] = environ["wsgi.file_wrapper"](FileIO(os.environ["SITE_FILE"]))
     return "200 OK", [("Content-Type", "application/octet-stream")], body
 
 
