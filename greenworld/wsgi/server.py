@@ -73,6 +73,9 @@ class Server:
         self.edge: Callable[[Connection, HeaderBlock, dict[str, Any]], None] | None = None
         """What sees the environment of each request before the application, and may change it
         or raise HttpError; may be set before the server starts."""
+        if self.config.trusted_proxies:  # imported where it is asked for: see trust.py
+            forwarded = import_module("greenworld.wsgi.forwarded")
+            self.edge = forwarded.ForwardedHeaders(self.config)
         self.opening: Opening | None = None
         """What new connections go through first: made at the start if the configuration asks
         for it; may be set before."""
