@@ -112,6 +112,8 @@ def parse_request_line(line: bytes) -> RequestLine:
     """Parse `method SP request-target SP HTTP-version` (RFC 9112, section 3)."""
     parts = line.split(b" ")
     if len(parts) != 3:
+        if b"\n" in line or b"\r" in line:
+            raise HttpError(400, "a line of the request head does not end in CRLF")
         raise HttpError(400, "the request line is not 'method target version'")
     method, target, version = parts
     if not method or method.translate(None, TOKEN):

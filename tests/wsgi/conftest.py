@@ -156,15 +156,32 @@ class Running:
         assert done.wait(LIMIT)
         return results[0]
 
+    def wait_until_gone(self) -> None:
+        """Wait until the server has no connection left."""
+        done = threading.Event()
+
+        def look() -> None:
+            if self.server.connections:
+                self.server.hub.timers.start(0.001, look)
+            else:
+                done.set()
+
+        self.server.hub.post(look)
+        assert done.wait(LIMIT)
+
     def stop(self, timeout: float = 0.0) -> None:
         """Stop the server and wait until its thread has ended."""
         self.server.request_stop(timeout)
         self.thread.join(LIMIT)
         assert not self.thread.is_alive()
 
+    def close_clients(self) -> None:
+        """Close the connections that the test opened."""
+        self._clients.close()
+
     def close(self) -> None:
         """Close what the test left open."""
-        self._clients.close()
+        self.close_clients()
         if self.thread.is_alive():
             self.stop()
 
