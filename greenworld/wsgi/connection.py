@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 from greenworld.hub import GreenThread, spawn
 from greenworld.wsgi.body import NO_BODY, Body, ChunkedBody, EmptyBody, LengthBody
 from greenworld.wsgi.environ import COLD_BLOCK, EMPTY_BLOCK, HeaderBlock, StartLine
-from greenworld.wsgi.errors import HttpError
+from greenworld.wsgi.errors import HttpError, RequestTimeout
 from greenworld.wsgi.gateway import Exchange
 from greenworld.wsgi.http1 import CHUNKED, body_length, find_head
 from greenworld.wsgi.idle import MAX_PRIVATE
@@ -57,7 +57,8 @@ class Connection(Stream):
         self.io = io
         self.host = host
         self.port = port
-        self.buffer = b""  # received, not used yet
+        self.buffer = b""
+        self.receive_lag = self.send_lag = 0.0
         self.seen = 0  # bytes of the buffer that hold no complete head
         self.block: HeaderBlock = EMPTY_BLOCK
         self.lane: dict[Connection, float] | None = None
@@ -74,6 +75,9 @@ class Connection(Stream):
         runs now: perhaps the hub, perhaps the request before.
         """
         self.thread = self.server.in_context(spawn, self.serve)
+
+    admit = wake
+    """The same, for who has made sure that the request may be answered now."""
 
     @property
     def is_new(self) -> bool:
@@ -124,6 +128,8 @@ class Connection(Stream):
             self._after(exchange)
         except HttpError as error:
             refuse(self, error)
+        except RequestTimeout:  # it struck after the answer
+            self.close()
         except BaseException:
             self.close()
             raise
@@ -236,6 +242,9 @@ class Connection(Stream):
             self._wait()
 
     # The end
+
+    def unbound(self) -> None:
+        """What it does from now on is no request: limits of requests do not hold for it."""
 
     def reset(self) -> None:
         """Close so that the client sees a failure: a reset, not an orderly end."""

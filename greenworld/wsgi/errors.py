@@ -3,14 +3,15 @@
 1. `HttpError` is the client's mistake (or a thing this server does not do): it carries the
    status to answer with, and the connection is closed after the answer.
 2. `ClientDisconnected` is nobody's mistake: it ends the request quietly, without a traceback.
-3. Everything else that leaves an application is the application's error: 500 and a traceback.
+3. `RequestTimeout` is the server's own limit: an application may let it pass, and is told no more.
+4. Everything else that leaves an application is the application's error: 500 and a traceback.
 """
 
 from __future__ import annotations
 
 from http import HTTPStatus
 
-__all__ = ["ClientDisconnected", "HttpError"]
+__all__ = ["ClientDisconnected", "HttpError", "RequestTimeout"]
 
 
 class HttpError(Exception):
@@ -36,3 +37,13 @@ class ClientDisconnected(ConnectionResetError):
     Raised by `wsgi.input` when the body ends early and by `write()` when the answer cannot
     be delivered. An application may let it pass: the server then ends the request quietly.
     """
+
+
+class RequestTimeout(BaseException):
+    """A request has taken longer than `Config.request_timeout`; raised where it waits.
+
+    A BaseException, so that `except Exception` in an application lets it pass.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the request took longer than {seconds:g} seconds")

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from greenlet import GreenletExit
 
-from greenworld.wsgi.errors import ClientDisconnected, HttpError
+from greenworld.wsgi.errors import ClientDisconnected, HttpError, RequestTimeout
 from greenworld.wsgi.files import FileWrapper
 from greenworld.wsgi.refusal import explain
 from greenworld.wsgi.response import Header, ResponseHead, hint_lines, response_head
@@ -143,6 +143,8 @@ class Exchange:
                     f"greenworld.wsgi: exit, answering {self.line.log_text}", error
                 )
             raise
+        except RequestTimeout as error:
+            self._give_up(error)
         except BaseException as error:  # noqa: BLE001 (a time-out is no Exception)
             self._fail_with(error)
         access = self.connection.server.access
@@ -314,6 +316,16 @@ class Exchange:
         explain(self.connection, error, self.line.log_text)
         self._fail(error.status_line, error.why)
 
+    def _give_up(self, error: RequestTimeout) -> None:
+        """Say so, in the log and, where nothing has been sent, to the client.
+
+        503, not 504: this is no gateway, and the request may succeed at another time.
+        """
+        self.connection.server.errors.write(
+            f"greenworld.wsgi: gave up answering {self.line.log_text}: {error}"
+        )
+        self._fail("503 Service Unavailable", "The request took too long.")
+
     def _fail_with(self, error: BaseException) -> None:
         """The application has raised what is not for the server."""
         self.connection.server.errors.exception(
@@ -333,7 +345,7 @@ class Exchange:
         )
         try:
             self._send(body)
-        except ClientDisconnected:
+        except (ClientDisconnected, RequestTimeout):
             pass  # the connection is closed next
 
     def _cut(self) -> None:

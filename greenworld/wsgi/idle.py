@@ -62,6 +62,15 @@ class IdleConnections:
         silent = [connection for connection in self.heads if not connection.buffer]
         return [*self.fresh, *self.cold, *silent]
 
+    def end_oldest(self) -> bool:
+        """Close the connection that has been idle for longest since an answer, if there is one."""
+        for lane in (self.cold, self.fresh):
+            for connection in lane:
+                if connection.io.unwatch_read(connection):
+                    connection.close()
+                    return True
+        return False
+
     def _look(self) -> None:
         self.timer = None  # first, so that what goes wrong below does not end it for good
         now = self._clock.tick()

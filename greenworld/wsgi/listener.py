@@ -88,8 +88,9 @@ class Listener:
         """What a new connection goes through first, in a green thread of its own."""
         governor = server.governor
         self._kind = Connection if governor is None else governed(Connection)
-        self._peers = governor and governor.peers
-        self._turn = governor and governor.admission and Turn(governor.admission)
+        self._peers = None if governor is None else governor.peers
+        admission = None if governor is None else governor.admission
+        self._turn = None if admission is None else Turn(admission)
         self._scarce = False  # the last connection took one of the last descriptors
         self._closed = False
         self._thread = spawn(self._accept_for_ever)

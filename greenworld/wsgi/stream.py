@@ -6,14 +6,24 @@
 2. Something else may stand in its place, such as TLS: see `Wrapped`.
 3. `send` and `receive` block their green thread only; a client that went away, or stays away
    for too long, is `ClientDisconnected` (or 408 while its body is awaited).
+4. A client that is merely slow has to keep up with a minimum rate, counted over the time that
+   the server spends waiting for it: its *lag* is that time less what its bytes are worth, never
+   below zero. A lag beyond the time-out of the direction is as if nothing had come at all.
+5. What a client has read is what the kernel holds no longer: a socket becomes writable only after
+   a third of its buffer is free, which a slow client that reads all the time may not reach.
 """
 
 from __future__ import annotations
 
 from _socket import SHUT_WR
 from _socket import socket as RawSocket
+from fcntl import ioctl
+from math import inf
 from os import pread
 from posix import sendfile
+from struct import unpack
+from termios import TIOCOUTQ
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from greenworld.wsgi.errors import ClientDisconnected, HttpError
@@ -64,8 +74,10 @@ class Wrapped(Protocol):
 class Stream:
     """See the module's description. What a connection is made of."""
 
-    __slots__ = ("buffer", "io", "server", "sock")
+    __slots__ = ("buffer", "io", "receive_lag", "send_lag", "server", "sock")
 
+    receive_lag: float
+    send_lag: float
     server: Server
     sock: RawSocket | Wrapped
     io: Io
@@ -107,11 +119,29 @@ class Stream:
 
     def _wait_write(self) -> None:
         """After a would-block error: wait until the socket takes more. **Blocks**."""
-        self.io.writable = False
-        try:
-            self.io.wait_write(self.server.config.write_timeout)
-        except OSError as error:  # a time-out is one too
-            raise ClientDisconnected("the client does not read the answer") from error
+        io = self.io
+        io.writable = False
+        timeout = self.server.config.write_timeout
+        queued = _queued(io.fd)
+        woken = False
+        while not woken:
+            began = monotonic()
+            try:
+                io.wait_write(timeout)
+                woken = True
+            except TimeoutError:
+                pass
+            except OSError as error:
+                raise ClientDisconnected("the connection was closed") from error
+            left = _queued(io.fd)
+            if not woken and left >= queued:
+                raise ClientDisconnected("the client does not read the answer")
+            rate = self.server.config.write_rate
+            lag = self.send_lag + monotonic() - began - ((queued - left) / rate if rate else inf)
+            if lag > timeout:
+                raise ClientDisconnected("the client reads the answer too slowly")
+            self.send_lag = max(0.0, lag)
+            queued = left
 
     def send_file(self, fd: int, position: int, count: int) -> int:
         """Send `count` bytes of a file; return how many there were. **Blocks**.
@@ -147,32 +177,47 @@ class Stream:
         return done
 
     def receive(self, limit: int) -> bytes:
-        """Return 1 to `limit` bytes, or none at the end of the stream. **Blocks**."""
+        """Return 1 to `limit` bytes of a body, or none at the end of the stream. **Blocks**."""
         if self.buffer:
             data, self.buffer = self.buffer[:limit], self.buffer[limit:]
             return data
-        return self._receive(limit, self.server.config.body_timeout)
+        config = self.server.config
+        waited = 0.0
+        while (received := self._receive(limit)) is None:
+            began = monotonic()
+            self._wait_read(config.body_timeout)
+            waited += monotonic() - began
+        if waited or self.receive_lag:
+            rate = config.body_rate
+            lag = self.receive_lag + waited - (len(received) / rate if rate else inf)
+            if lag > config.body_timeout:
+                raise HttpError(408, "the body came too slowly")
+            self.receive_lag = max(0.0, lag)
+        return received
 
-    def _receive(self, limit: int, timeout: float) -> bytes:
+    def _receive(self, limit: int) -> bytes | None:
+        """Return what is here, `b""` at the end of the stream, None for nothing yet."""
         io = self.io
-        while True:
-            if io.readable:
-                try:
-                    data = self.sock.recv(limit)
-                except BlockingIOError:
-                    io.readable = False
-                except OSError as error:
-                    raise ClientDisconnected("the client went away") from error
-                else:
-                    if 0 < len(data) < limit and not io.hangup:
-                        io.readable = False
-                    return data
-            try:
-                io.wait_read(timeout)
-            except TimeoutError as error:
-                raise HttpError(408, "the client stopped sending the body") from error
-            except OSError as error:
-                raise ClientDisconnected("the connection was closed") from error
+        if not io.readable:
+            return None
+        try:
+            data = self.sock.recv(limit)
+        except BlockingIOError:
+            io.readable = False
+            return None
+        except OSError as error:
+            raise ClientDisconnected("the client went away") from error
+        if 0 < len(data) < limit and not io.hangup:
+            io.readable = False
+        return data
+
+    def _wait_read(self, timeout: float) -> None:
+        try:
+            self.io.wait_read(timeout)
+        except TimeoutError as error:
+            raise HttpError(408, "the client stopped sending the body") from error
+        except OSError as error:
+            raise ClientDisconnected("the connection was closed") from error
 
     def unread(self, data: bytes) -> None:
         """Take back what was received beyond a body: the next request."""
@@ -196,9 +241,17 @@ class Stream:
         try:
             self.sock.shutdown(SHUT_WR)
             while left > 0 and (seconds := until - clock.tick()) > 0:
-                dropped = len(self._receive(65536, seconds))
-                if not dropped:
+                dropped = self._receive(65536)
+                if dropped is None:
+                    self._wait_read(seconds)
+                elif dropped:
+                    left -= len(dropped)
+                else:
                     return
-                left -= dropped
         except (OSError, HttpError):  # gone, or time is up
             return
+
+
+def _queued(fd: int) -> int:
+    """Bytes that were sent and not taken over by the client's kernel yet (tcp(7), SIOCOUTQ)."""
+    return int(unpack("i", ioctl(fd, TIOCOUTQ, b"\0\0\0\0"))[0])
