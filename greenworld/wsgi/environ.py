@@ -10,8 +10,7 @@
    and a block that holds one is remembered by its own connection only, until that is idle.
 4. A name with an underscore is dropped (or refused), since `X_A` and `X-A` are one key in an
    environment; so is `Proxy`, whose key `HTTP_PROXY` means something else to many client
-   libraries; so is `Transfer-Encoding`, which the server has undone when an application reads
-   (RFC 9112, section 7.1.3).
+   libraries.
 5. A template holds every key that a request sets, so that filling in a copy never resizes it.
 """
 
@@ -104,7 +103,7 @@ class HeaderBlock:
         self.shareable = shareable
         self.host: str | None = get("HTTP_HOST")
         self.content_length: str | None = get("CONTENT_LENGTH")
-        self.transfer_encoding: str | None = environ.pop("HTTP_TRANSFER_ENCODING", None)
+        self.transfer_encoding: str | None = get("HTTP_TRANSFER_ENCODING")
         self.framed = self.content_length is not None or self.transfer_encoding is not None
         self.expect: str | None = get("HTTP_EXPECT")
         connection: str = get("HTTP_CONNECTION", "keep-alive").lower()

@@ -59,12 +59,6 @@ def test_names_with_underscores_may_be_refused() -> None:
     table.header_block(b"Host: a_b\r\nProxy: c_d\r\nX-Y: _")
 
 
-def test_the_coding_that_the_server_undoes_is_none_of_the_applications(table: HeadTable) -> None:
-    block = table.header_block(b"Host: a\r\nTransfer-Encoding: chunked")
-    assert block.transfer_encoding == "chunked"
-    assert "HTTP_TRANSFER_ENCODING" not in block.environ(table.start_line(b"POST / HTTP/1.1"))
-
-
 @pytest.mark.parametrize(
     ("raw", "upgrade"),
     [
