@@ -54,12 +54,14 @@ class Notifier:
     def _tell(self, message: str) -> None:
         if not self._address:
             return
-        with RawSocket(AF_UNIX, SOCK_DGRAM, 0) as sock:
-            try:
-                sock.settimeout(PATIENCE)
-                sock.sendto(message.encode(), self._address)
-            except OSError:
-                pass  # the manager is gone, or does not listen
+        sock = RawSocket(AF_UNIX, SOCK_DGRAM, 0)
+        try:
+            sock.settimeout(PATIENCE)
+            sock.sendto(message.encode(), self._address)
+        except OSError:
+            pass  # the manager is gone, or does not listen
+        finally:
+            sock.close()
 
 
 def take_notifier(environ: MutableMapping[str, str]) -> Notifier:
