@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Mapping
 from typing import Any, Final
@@ -24,6 +25,11 @@ _NEEDS: Final = {
 }
 """Options that mean nothing without another one."""
 _NEED_WORKERS: Final = ("preload", "max_requests")
+_READERS: Final = {
+    "bind": ("greenworld.wsgi.binds", "parse"),
+    "trusted_proxies": ("greenworld.wsgi.trust", "TrustedProxies"),
+}
+"""Who reads a value that has a grammar of its own, and raises ValueError; loaded when it is set."""
 
 
 def change_directory(given: Mapping[str, Given]) -> None:
@@ -46,6 +52,7 @@ def build(given: Mapping[str, Given]) -> Settings:
     _check_processes(given)
     _check_health_path(given["health_path"])
     _check_directories(given)
+    _check_values(given)
     fields: dict[str, dict[str, Any]] = {"settings": {}, "server": {}, "limits": {}, "tls": {}}
     for name, option in BY_NAME.items():
         if option.record != "none" and given[name].value != option.default:
@@ -94,6 +101,19 @@ def _check_directories(given: Mapping[str, Given]) -> None:
     for where, directory in (*wanted, *((reload_dir.where, name) for name in reload_dir.value)):
         if not os.path.isdir(directory):
             raise SettingsError(f"{where}: there is no directory {directory!r}")
+
+
+def _check_values(given: Mapping[str, Given]) -> None:
+    for name, (module, reader) in _READERS.items():
+        value, _, where = given[name]
+        if not _is_set(given, name) or value is None:
+            continue
+        read = getattr(importlib.import_module(module), reader)
+        try:
+            for text in value if name == "bind" else (value,):
+                read(text)
+        except ValueError as error:
+            raise SettingsError(f"{where}: {error}") from None
 
 
 def _is_set(given: Mapping[str, Given], name: str) -> bool:

@@ -202,11 +202,13 @@ class Many(Kind):
     """Several texts: an option that is repeated, commas in a variable, an array in a file."""
 
     optional: bool = True
+    choices: tuple[str, ...] = ()
+    """The only texts that are allowed; none: any."""
 
     @property
     def one(self) -> str:
         """What a right value is."""
-        return "a list of texts, none of them empty"
+        return f"a list of {', '.join(self.choices) or 'texts, none of them empty'}"
 
     def from_text(self, text: str) -> tuple[str, ...]:
         """Split at commas; `none` is the empty list."""
@@ -214,13 +216,19 @@ class Many(Kind):
 
     def parse(self, text: str) -> tuple[str, ...]:
         """Split at commas."""
-        return tuple(part for part in (part.strip() for part in text.split(",")) if part)
+        return self.checked(tuple(part.strip() for part in text.split(",") if part.strip()))
 
     def from_toml(self, value: object) -> tuple[str, ...]:
         """Take an array, or one text."""
         if isinstance(value, list) and all(isinstance(item, str) and item for item in value):
-            return tuple(value)
+            return self.checked(tuple(value))
         texts: tuple[str, ...] = super().from_toml(value)
+        return texts
+
+    def checked(self, texts: tuple[str, ...]) -> tuple[str, ...]:
+        """Return them, or raise ValueError."""
+        if self.choices and not set(texts) <= set(self.choices):
+            raise ValueError
         return texts
 
 
@@ -235,23 +243,19 @@ class Hosts(Many):
         """What a right value is."""
         return "a list of NAME=CERTIFICATE or NAME=CERTIFICATE:KEY"
 
-    def parse(self, text: str) -> tuple[str, ...]:
-        """Split at commas, and check each part."""
-        return self._checked(super().parse(text))
-
     def from_toml(self, value: object) -> tuple[str, ...]:
         """Take an array, one text, or a table of names and files."""
         if isinstance(value, dict):
             value = [f"{name}={files}" for name, files in value.items()]
-        return self._checked(super().from_toml(value))
+        return super().from_toml(value)
 
-    @staticmethod
-    def _checked(hosts: tuple[str, ...]) -> tuple[str, ...]:
-        for host in hosts:
+    def checked(self, texts: tuple[str, ...]) -> tuple[str, ...]:
+        """Return them, or raise ValueError."""
+        for host in texts:
             name, _, files = host.partition("=")
             if not name or not files.partition(":")[0]:
                 raise ValueError
-        return hosts
+        return texts
 
 
 def show(kind: Kind, value: Any) -> str:

@@ -171,8 +171,8 @@ SECTIONS: Final = (
             Option(
                 "body_rate",
                 Count("BYTES", least=0),
-                "bytes per second that a request body must reach on average, once it has taken"
-                " body_timeout; else 408; 0: any",
+                "bytes per second that a client must send of a request body: one that falls"
+                " body_timeout behind gets 408; 0: any",
                 "clients that send a body byte by byte",
             ),
             Option(
@@ -180,6 +180,13 @@ SECTIONS: Final = (
                 _SECONDS,
                 "how long a client may read nothing of its answer",
                 "clients that ask for much and do not read it",
+            ),
+            Option(
+                "write_rate",
+                Count("BYTES", least=0),
+                "bytes per second that a client must read of an answer that waits for it: one that"
+                " falls write_timeout behind is cut off; 0: any",
+                "clients that read an answer byte by byte",
             ),
             Option(
                 "request_timeout",
@@ -284,6 +291,12 @@ SECTIONS: Final = (
                 "where a trusted proxy says it: the X-Forwarded-* headers, or Forwarded",
             ),
             Option(
+                "forwarded_parts",
+                Many("PART", choices=("for", "proto", "host", "port", "prefix")),
+                "what of it is believed: for, proto, host, port, prefix; the proxy must set each of"
+                " these itself in every request",
+            ),
+            Option(
                 "proxy_protocol",
                 _SWITCH,
                 "each connection begins with a PROXY header (version 1 or 2)",
@@ -381,6 +394,16 @@ SECTIONS: Final = (
                 _FILE_OR_NONE,
                 "a file for logging.config; both logs then go through logging",
                 record="settings",
+            ),
+            Option(
+                "request_id_header",
+                Text("NAME", optional=True),
+                "the header in which a trusted proxy names a request, for the logs",
+            ),
+            Option(
+                "request_id_environ",
+                _SWITCH,
+                "put the request's name into the environment too, as greenworld.request_id",
             ),
             Option(
                 "health_path",
