@@ -133,11 +133,14 @@ class Program:
 
     def wait_for(self, pattern: str, times: int = 1) -> str:
         """The `times`th match of `pattern` in what was said, as soon as it is there."""
+        assert self.says(pattern, times, LIMIT), f"no {pattern!r} in:\n{self.said}"
+        return self._found(pattern)[times - 1]
+
+    def says(self, pattern: str, times: int, seconds: float) -> bool:
+        """Whether it says something, so many times in all, within a time from now."""
         with self._news:
-            self._news.wait_for(lambda: len(self._found(pattern)) >= times or self._ended, LIMIT)
-            found = self._found(pattern)
-            assert len(found) >= times, f"no {pattern!r} in:\n{self.said}"
-            return found[times - 1]
+            self._news.wait_for(lambda: len(self._found(pattern)) >= times or self._ended, seconds)
+            return len(self._found(pattern)) >= times
 
     def _found(self, pattern: str) -> list[str]:
         return re.findall(pattern, self.said, re.MULTILINE)
@@ -300,16 +303,18 @@ class Stage:
         return program
 
     def haproxy(self, config: str) -> Program:
-        """Start HAProxy with these lines after a `defaults`; `LISTEN` is where it listens."""
+        """Start HAProxy with these lines after a `defaults`; `LISTEN` is where it listens.
+
+        That is a Unix socket: HAProxy cannot reload with a socket that it was given, and a port
+        that it opens itself may be lost to others.
+        """
         binary = need("haproxy")
-        with socket.create_server(("127.0.0.1", 0), backlog=512) as sock:
-            config = HAPROXY + config.replace("LISTEN", f"fd@{sock.fileno()}")
-            (self.folder / "haproxy.cfg").write_text(config)
-            fds = (sock.fileno(),)
-            checked = self.run(binary, "-c", "-f", "haproxy.cfg", fds=fds)
-            assert checked.end() == 0, checked.said
-            program = self.run(binary, "-W", "-db", "-f", "haproxy.cfg", fds=fds)
-            program.address = f"127.0.0.1:{sock.getsockname()[1]}"
+        address = str(self.folder / "haproxy.sock")
+        (self.folder / "haproxy.cfg").write_text(HAPROXY + config.replace("LISTEN", address))
+        checked = self.run(binary, "-c", "-f", "haproxy.cfg")
+        assert checked.end() == 0, checked.said
+        program = self.run(binary, "-W", "-db", "-f", "haproxy.cfg")
+        program.address = address
         program.wait_for("Loading success")
         return program
 
