@@ -28,6 +28,7 @@ from greenworld.wsgi.body import NO_BODY, Body, ChunkedBody, EmptyBody, LengthBo
 from greenworld.wsgi.environ import COLD_BLOCK, EMPTY_BLOCK, HeaderBlock, StartLine
 from greenworld.wsgi.errors import HttpError, RequestTimeout
 from greenworld.wsgi.gateway import Exchange
+from greenworld.wsgi.health import HealthCheck
 from greenworld.wsgi.http1 import CHUNKED, body_length, find_head
 from greenworld.wsgi.idle import MAX_PRIVATE
 from greenworld.wsgi.refusal import refuse
@@ -212,7 +213,8 @@ class Connection(Stream):
             close = block.close or not block.keep_alive
         body = self._body(line, block)
         environ["wsgi.input"] = body
-        return Exchange(self, line, block, environ, body, close or not server.keeps_alive, False)
+        kind = HealthCheck if line.health else Exchange
+        return kind(self, line, block, environ, body, close or not server.keeps_alive, False)
 
     def _body(self, line: StartLine, block: HeaderBlock) -> Body | EmptyBody:
         length = body_length(line.minor, block.content_length, block.transfer_encoding)

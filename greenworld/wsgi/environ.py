@@ -49,9 +49,9 @@ _names: dict[bytes, tuple[str, bool]] = {}
 class StartLine:
     """One checked request line: what of the environment it decides, and what the server reads."""
 
-    __slots__ = ("authority", "environ", "log_text", "method", "minor", "plain")
+    __slots__ = ("authority", "environ", "health", "log_text", "method", "minor", "plain")
 
-    def __init__(self, raw: bytes) -> None:
+    def __init__(self, raw: bytes, health_path: str | None = None) -> None:
         method, target, path, query, authority, minor, protocol, text = parse_request_line(raw)
         self.method = method
         self.minor = minor
@@ -65,7 +65,9 @@ class StartLine:
             "REQUEST_URI": target,
             "SERVER_PROTOCOL": protocol,
         }
-        self.plain = minor == 1 and method != "HEAD" and authority is None
+        self.health = path == health_path
+        """Whether the server itself answers this."""
+        self.plain = minor == 1 and method != "HEAD" and authority is None and not self.health
         """Whether nothing here needs a second look: see `HeaderBlock.plain`."""
 
 
@@ -150,11 +152,15 @@ class HeadTable:
     """Parses the heads that arrive at one listener.
 
     `base` is the part of the environment that all its requests share; `refuse_underscores`
-    says that a name with one is an error.
+    says that a name with one is an error; `health_path` is a path that is not the application's.
     """
 
     def __init__(
-        self, base: dict[str, Any], limits: Limits, refuse_underscores: bool = False
+        self,
+        base: dict[str, Any],
+        limits: Limits,
+        refuse_underscores: bool = False,
+        health_path: str | None = None,
     ) -> None:
         self._template: dict[str, Any] = {
             "REQUEST_METHOD": "",
@@ -171,6 +177,7 @@ class HeadTable:
         }
         self._limits = limits
         self._refuse_underscores = refuse_underscores
+        self._health_path = health_path
         self._blocks: dict[bytes, HeaderBlock] = {}
         self._seen: set[int] = set()
         self.lines: dict[bytes, StartLine] = {}
@@ -180,7 +187,7 @@ class HeadTable:
         """Parse a request line that is not in `lines`."""
         if len(raw) > self._limits.line:
             raise HttpError(414, f"the request line is longer than {self._limits.line} bytes")
-        line = StartLine(raw)
+        line = StartLine(raw, self._health_path)
         if b"?" not in raw and len(raw) <= _MAX_LINE_SIZE:
             if len(self.lines) >= _MAX_TARGETS:
                 self.lines.clear()

@@ -48,7 +48,7 @@ def governor_for(server: Server) -> Governor | None:
     """Return the governor of a server whose settings need one."""
     config = server.config
     settings = (config.max_in_flight, config.request_timeout, config.max_per_address)
-    return Governor(server) if any(one is not None for one in settings) else None
+    return Governor(server) if settings != (None, None, None) else None
 
 
 def _trusts(config: Config) -> Callable[[str], bool]:

@@ -81,8 +81,9 @@ class Listener:
             self._sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
         self.address: Any = self._sock.getsockname()
         self._io = server.hub.io(self._sock.fileno())
+        config = server.config
         self.heads = HeadTable(
-            self._base_environ(), self.limits, server.config.underscores == "refuse"
+            self._base_environ(), self.limits, config.underscores == "refuse", config.health_path
         )
         self.opening: Callable[[Connection], None] | None = server.opening
         """What a new connection goes through first, in a green thread of its own."""

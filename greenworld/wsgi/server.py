@@ -176,7 +176,7 @@ class Server:
         for connection in list(self.connections):
             thread = connection.thread
             if thread is not None:
-                cut += 1
+                cut += connection.lane is None  # else it has only looked for a request
                 thread.kill()
             connection.close()
         if cut:
