@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -171,7 +171,13 @@ class Exchange:
 
     def _send_all(self, blocks: list[bytes] | tuple[bytes, ...]) -> None:
         """Send a body that is complete: its length is known and one piece carries it all."""
-        body = blocks[0] if len(blocks) == 1 else b"".join(blocks)
+        if len(blocks) == 1:
+            body = blocks[0]
+        elif (total := sum(map(len, blocks))) > _JOIN_UP_TO:
+            self._send_large(blocks, total)
+            return
+        else:
+            body = b"".join(blocks)
         if type(body) is not bytes and not isinstance(body, bytes):
             raise TypeError(f"a block of the body must be bytes, not {type(body).__name__}")
         length = len(body)
@@ -194,6 +200,12 @@ class Exchange:
         # RFC 9110, 8.6: to HEAD the length that GET would have, and an empty body says nothing.
         known = length if length or self.line.method != "HEAD" else -1
         self._send_block(body, self._begin(known, final=True))
+        self._end()
+
+    def _send_large(self, blocks: list[bytes] | tuple[bytes, ...], total: int) -> None:
+        """Send a complete body without a copy of it, which a slow reader would hold for long."""
+        for block in _gathered(blocks):
+            self._send_block(block, b"" if self._started else self._begin(total, final=True))
         self._end()
 
     def _send_file(self, wrapper: FileWrapper) -> bool:
@@ -353,3 +365,18 @@ class Exchange:
         self.close = True
         if self._to_the_end:
             self.connection.reset()
+
+
+def _gathered(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in fewer blocks: small ones are joined, large ones left as they are."""
+    small: list[bytes] = []
+    size = 0
+    for block in blocks:
+        if size + len(block) > _JOIN_UP_TO and small:
+            yield b"".join(small)
+            small.clear()
+            size = 0
+        small.append(block)
+        size += len(block)
+    if small:
+        yield b"".join(small)

@@ -554,6 +554,41 @@ def test_a_large_list_body(serve: Serve) -> None:
         assert client.get().body == body
 
 
+@pytest.mark.parametrize("written", [b"", b"first "])
+@pytest.mark.parametrize("sizes", [[70_000] * 3, [10] * 9000, [10, 70_000, 0, 10], [65_535, 1, 1]])
+def test_a_large_list_of_blocks_has_its_length(
+    serve: Serve, sizes: list[int], written: bytes
+) -> None:
+    blocks = [os.urandom(size) for size in sizes]
+    body = written + b"".join(blocks)
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        write = start_response("200 OK", TEXT)
+        if written:
+            write(written)
+        return blocks
+
+    running = serve(app)
+    client = running.connect()
+    for method in ("GET", "HEAD", "GET"):
+        reply = client.get(method=method)
+        if not written:
+            assert reply.headers["content-length"] == str(len(body))
+        if method == "GET":
+            assert reply.body == body
+    assert running.errors.getvalue() == ""
+
+
+def test_a_large_list_that_holds_no_bytes_is_an_error(serve: Serve) -> None:
+    def app(environ: Environ, start_response: StartResponse) -> list[Any]:
+        start_response("200 OK", TEXT)
+        return ["a" * 70_000, b"b"]
+
+    running = serve(app)
+    assert running.connect().get().status == 500
+    assert "TypeError" in running.errors.getvalue()
+
+
 def test_the_client_goes_away_during_the_upload(serve: Serve) -> None:
     errors: list[BaseException] = []
 
