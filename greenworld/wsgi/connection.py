@@ -33,6 +33,7 @@ from greenworld.wsgi.http1 import CHUNKED, body_length, find_head
 from greenworld.wsgi.idle import MAX_PRIVATE
 from greenworld.wsgi.refusal import refuse
 from greenworld.wsgi.stream import Stream
+from greenworld.wsgi.upgrade import UpgradeExchange
 
 if TYPE_CHECKING:
     from greenworld.hub.io import Io
@@ -213,7 +214,11 @@ class Connection(Stream):
             close = block.close or not block.keep_alive
         body = self._body(line, block)
         environ["wsgi.input"] = body
-        kind = HealthCheck if line.health else Exchange
+        kind = Exchange
+        if line.health:
+            kind = HealthCheck
+        elif block.upgrade and line.minor and body is NO_BODY:
+            kind = UpgradeExchange
         return kind(self, line, block, environ, body, close or not server.keeps_alive, False)
 
     def _body(self, line: StartLine, block: HeaderBlock) -> Body | EmptyBody:
