@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from greenworld.wsgi.command.building import build, change_directory
 from greenworld.wsgi.command.errors import SettingsError
 from greenworld.wsgi.command.reading import read
 from greenworld.wsgi.command.running import run
+from greenworld.wsgi.command.settings import Settings
 from greenworld.wsgi.command.showing import show_all
 
 __all__ = ["main"]
@@ -22,6 +24,7 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code. **Blocks** until the server has stopped."""
+    start_directory = os.getcwd()
     try:
         given = read(argv, os.environ)
         if given["show_config"].value:
@@ -29,7 +32,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         change_directory(given)
         settings = build(given)
+        if settings.reload:
+            return _run_reloading(settings, start_directory)
     except SettingsError as error:
         print(f"greenworld.wsgi: {error}", file=sys.stderr)
         return 2
     return run(settings)
+
+
+def _run_reloading(settings: Settings, start_directory: str) -> int:
+    # Imported only when it is asked for: it needs watchfiles, which need not be installed.
+    try:
+        reload = importlib.import_module("greenworld.wsgi.command.reload")
+    except ModuleNotFoundError as error:
+        if error.name != "watchfiles":
+            raise
+        raise SettingsError("--reload needs watchfiles: pip install 'greenworld[reload]'") from None
+    return int(reload.run_reloading(settings, start_directory))

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import http.client
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-import greenworld.wsgi
-
-HOME = Path(greenworld.wsgi.__file__).parents[2]
-LIMIT = 30.0
+from tests.wsgi.command.process import LIMIT, Run, get, knock_until_refused
 
 APP = """
 import time
@@ -52,84 +44,14 @@ not_callable = 5
 """
 
 
-class Command:
-    """`python -m greenworld.wsgi …`, killed when it takes too long."""
-
-    def __init__(self, directory: Path, *argv: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "greenworld.wsgi", *argv],
-            cwd=directory,
-            env={**os.environ, "PYTHONPATH": str(HOME)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.watchdog = threading.Timer(LIMIT, self.process.kill)
-        self.watchdog.start()
-
-    def line(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline()
-
-    def port(self) -> int:
-        line = self.line()
-        match = re.fullmatch(r"Listening on http://127\.0\.0\.1:(\d+)\n", line)
-        if match is None:
-            pytest.fail(f"{line!r}; {self.end()}")
-        return int(match[1])
-
-    def end(self) -> tuple[int, str, str]:
-        out, err = self.process.communicate(timeout=LIMIT)
-        return self.process.returncode, out, err
-
-    def close(self) -> None:
-        self.watchdog.cancel()
-        self.watchdog.join()
-        self.process.kill()
-        self.process.communicate()
-
-
-Run = Callable[..., Command]
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Iterator[Run]:
+@pytest.fixture(autouse=True)
+def _modules(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(APP)
     (tmp_path / "broken.py").write_text("import json\nimport no_such_thing\n")
     (tmp_path / "halfway.py").write_text("from json import no_such_name\n")
     (tmp_path / "failing.py").write_text("1 / 0\n")
     (tmp_path / "leaving.py").write_text("raise SystemExit(7)\n")
     (tmp_path / "typo.py").write_text("def :\n")
-    commands: list[Command] = []
-
-    def start(*argv: str) -> Command:
-        commands.append(Command(tmp_path, *argv))
-        return commands[-1]
-
-    yield start
-    for command in commands:
-        command.close()
-
-
-def get(port: int, path: str = "/") -> bytes:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().read()
-    finally:
-        connection.close()
-
-
-def knock_until_refused(port: int) -> None:
-    """Return when nobody listens there any more."""
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=LIMIT).close()
-        except ConnectionRefusedError:
-            return
-        except ConnectionResetError:
-            pass  # it was in the backlog when the listener closed
 
 
 def test_serves_patched_logs_and_stops(run: Run) -> None:
@@ -234,12 +156,6 @@ def test_a_port_in_use(run: Run) -> None:
     assert err == f"greenworld.wsgi: cannot listen on 127.0.0.1:{port}: Address already in use\n"
 
 
-def test_a_bad_address(run: Run) -> None:
-    code, _, err = run("app:app", "--no-patch", "--bind", "nowhere").end()
-    assert code == 1
-    assert "an address is HOST:PORT" in err
-
-
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
@@ -250,6 +166,7 @@ def test_a_bad_address(run: Run) -> None:
         (("app:app", "--keep-alive", "x"), "--keep-alive: 'x' is not a number of seconds"),
         (("app:app", "--keep-alive", "-1"), "--keep-alive: '-1' is not a number of seconds"),
         (("app:app", "--limit-line", "0"), "--limit-line: '0' is not a number of bytes of at le"),
+        (("app:app", "--bind", "nowhere"), "--bind: an address is HOST:PORT"),
         (("app:app", "--keep-alive"), "argument --keep-alive: expected one argument"),
         (("app:app", "--keep", "3"), "there is no option --keep: did you mean --keep-alive?"),
     ],
