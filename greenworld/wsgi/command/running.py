@@ -12,7 +12,8 @@ Exit codes:
    their traceback.
 2. One process: the first SIGTERM or SIGINT stops gracefully, SIGQUIT stops without waiting for
    requests; the next of them ends the process at once, as SIGTERM or SIGINT do by default.
-   SIGUSR1 opens the log files anew, SIGHUP loads certificates anew as well.
+   SIGUSR1 opens the log files anew, SIGHUP loads certificates anew as well; but SIGHUP from the
+   terminal that standard input was, when it is closed, stops the server.
 3. With workers: see `supervisor`.
 """
 
@@ -23,11 +24,17 @@ import signal
 import sys
 from types import FrameType
 
+import greenworld
+from greenworld.wsgi.binds import open_all
+from greenworld.wsgi.command import worker
 from greenworld.wsgi.command.activation import binds_of
-from greenworld.wsgi.command.loading import LoadError, explain
+from greenworld.wsgi.command.loading import LoadError, explain, load_application
+from greenworld.wsgi.command.logfiles import open_logs
 from greenworld.wsgi.command.sdnotify import Notifier, take_notifier
-from greenworld.wsgi.command.serving import Process, StartError
+from greenworld.wsgi.command.serving import Process, StartError, explain_bind
 from greenworld.wsgi.command.settings import Settings
+from greenworld.wsgi.command.signals import Terminal, end_by
+from greenworld.wsgi.command.supervisor import Supervisor
 
 __all__ = ["run"]
 
@@ -42,7 +49,9 @@ def run(settings: Settings, lifeline: int | None = None) -> int:
     notifier = take_notifier(os.environ)
     binds = binds_of(settings, os.environ)
     try:
-        return _serve_alone(settings, binds, notifier, lifeline)
+        if settings.workers is None:
+            return _serve_alone(settings, binds, notifier, lifeline)
+        return _serve_with_workers(settings, binds, notifier)
     except LoadError as error:
         print(explain(error), file=sys.stderr)
     except StartError as error:
@@ -67,13 +76,29 @@ def _serve_alone(
     return 0
 
 
+def _serve_with_workers(settings: Settings, binds: tuple[str, ...], notifier: Notifier) -> int:
+    try:
+        # Only for the supervisor's own lines: the workers open logs for themselves.
+        logs = open_logs(None, settings.error_log, None)
+        application = None
+        if settings.preload:
+            if settings.patch:
+                greenworld.monkey_patch()
+            application = load_application(settings)
+        sockets = open_all(binds, settings.server.backlog, settings.reuse_port)
+    except (OSError, ValueError) as error:
+        raise StartError(explain_bind(error, binds)) from None
+    outcome = Supervisor(settings, sockets, notifier, logs, application).run()
+    return outcome if isinstance(outcome, int) else worker.serve(settings, outcome)
+
+
 class _Controls:
     """What signals do to a process that serves alone. Handlers only ask, and never wait."""
 
     def __init__(self, process: Process, notifier: Notifier) -> None:
         self._process = process
         self._notifier = notifier
-        self._on_terminal = os.isatty(0)
+        self._terminal = Terminal()
 
     def take(self) -> None:
         """Handle signals from now on."""
@@ -94,8 +119,8 @@ class _Controls:
         self._process.soon(self._process.reopen)
 
     def _reload(self, number: int, frame: FrameType | None) -> None:
-        if self._on_terminal and not os.isatty(0):
-            self._stop(number, frame)  # the terminal is gone, and its user with it
+        if self._terminal.is_gone:
+            self._stop(number, frame)
         else:
             self._process.soon(self._load_again)
 
@@ -104,9 +129,3 @@ class _Controls:
         self._process.reopen()
         self._process.server.reload_certificates()
         self._notifier.ready("serving")
-
-
-def end_by(number: int) -> None:
-    """End this process as that signal does by default. SIGQUIT would leave a core file."""
-    signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)

@@ -56,17 +56,24 @@ class Process:
         return load_application(self._settings)
 
     def start(
-        self, application: Any, binds: Sequence[str] = (), sockets: Sequence[BoundSocket] = ()
+        self,
+        application: Any,
+        binds: Sequence[str] = (),
+        sockets: Sequence[BoundSocket] = (),
+        prepare: Callable[[Server], object] | None = None,
     ) -> None:
         """Listen, and begin to serve. Raises `StartError`. Does not block.
 
-        `sockets`, in place of `binds`, are shared with other processes.
+        `sockets`, in place of `binds`, are shared with other processes. `prepare` may change
+        the server before it starts.
         """
         config = self._settings.config(access_log=self.logs.access, error_log=self.logs.errors)
         if sockets:
             config = replace(config, environ={**config.environ, "wsgi.multiprocess": True})
         try:
             self.server = Server(application, sockets, bind=binds, config=config)
+            if prepare is not None:
+                prepare(self.server)
             self.server.start()
         except (OSError, ValueError) as error:
             raise StartError(explain_bind(error, binds)) from None
