@@ -8,6 +8,7 @@
 | `/whole/N`, `/list/N` | N bytes, as one object or as a hundred that are one and the same |
 | `/pieces/N`, `/written/N`, `/file/N` | N bytes: a generator, the write callable, a file |
 | `/upload` | how many bytes the body had, and their CRC |
+| `/step/N` | a few bytes, after N was added to `steps` |
 | `/fail` | 500, and a traceback in the log |
 """
 
@@ -24,10 +25,15 @@ from typing import Any
 PIECE = 65536
 LIST = 100
 
+steps = [0]
+"""Seconds by which the wall clock was stepped: see `tests.load.stepped`."""
+
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     _, name, *rest = environ["PATH_INFO"].split("/")
-    if rest:
+    if name == "step":
+        steps.append(int(rest[0]))
+    elif rest:
         return answer_large(name, int(rest[0]), environ, start_response)
     body = b"hello\n"
     if name in ("pid", "slow"):

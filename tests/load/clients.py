@@ -32,6 +32,8 @@ class Client:
             self.sock.close()
             raise
         self._received = b""
+        self.fields: dict[str, str] = {}
+        """The header fields of the last answer, their names in lower case."""
 
     def __enter__(self) -> Client:
         return self
@@ -81,8 +83,9 @@ class Client:
             self._receive("a head")
         lines, _, self._received = self._received.partition(b"\r\n\r\n")
         first, *fields = lines.decode("latin-1").split("\r\n")
-        values = {name.lower(): value for name, _, value in (f.partition(": ") for f in fields)}
-        return int(first.split(" ")[1]), int(values["content-length"])
+        parted = (field.partition(": ") for field in fields)
+        self.fields = {name.lower(): value for name, _, value in parted}
+        return int(first.split(" ")[1]), int(self.fields["content-length"])
 
     def skip_body(self, length: int) -> None:
         """Read so many bytes of body, and keep none."""
