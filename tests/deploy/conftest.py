@@ -64,11 +64,16 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
+CLIENT = "127.0.0.2"
+"""The address that clients have, where the proxies have 127.0.0.1."""
+
+
 def connect(address: str) -> http.client.HTTPConnection:
     """A client for `HOST:PORT` or the path of a Unix socket."""
     if "/" in address:
         return UnixConnection(address)
-    return http.client.HTTPConnection(address, timeout=LIMIT)
+    source = (CLIENT, 0) if sys.platform == "linux" else None
+    return http.client.HTTPConnection(address, timeout=LIMIT, source_address=source)
 
 
 def ask(
@@ -209,10 +214,17 @@ class Load:
 
     def wait_for(self, more: int) -> None:
         """Wait for so many further answers."""
+        enough = len(self.answers) + more
+        self._wait_until(lambda: len(self.answers) >= enough)
+
+    def wait_for_new_answer(self) -> None:
+        """Wait for an answer that differs from all before."""
+        known = len(set(self.answers))
+        self._wait_until(lambda: len(set(self.answers)) > known)
+
+    def _wait_until(self, holds: Callable[[], bool]) -> None:
         with self._news:
-            enough = len(self.answers) + more
-            done = self._news.wait_for(lambda: len(self.answers) >= enough or self.failures, LIMIT)
-            assert done, f"{len(self.answers)} answers"
+            assert self._news.wait_for(lambda: holds() or self.failures, LIMIT), self.answers[-1:]
 
     def _run(self) -> None:
         client = connect(self._address)
@@ -264,10 +276,17 @@ class Stage:
         """Keep a program busy, within a `with`."""
         return Load(program.address, path, keep)
 
-    def serve(self, application: str, *options: str, bind: str = "127.0.0.1:0") -> Program:
+    def serve(
+        self,
+        application: str,
+        *options: str,
+        bind: str = "127.0.0.1:0",
+        fds: tuple[int, ...] = (),
+    ) -> Program:
         """Start the server with an application of `sites/` and wait until it listens."""
         program = self.run(
             *(sys.executable, "-m", "greenworld.wsgi", application, "--bind", bind, *options),
+            fds=fds,
             PYTHONPATH=os.pathsep.join([str(HOME), str(SITES)]),
             SITE_FILE=str(self.file),
         )
@@ -305,16 +324,17 @@ class Stage:
     def haproxy(self, config: str) -> Program:
         """Start HAProxy with these lines after a `defaults`; `LISTEN` is where it listens.
 
-        That is a Unix socket: HAProxy cannot reload with a socket that it was given, and a port
-        that it opens itself may be lost to others.
+        As with nginx, that is a socket which is made here.
         """
         binary = need("haproxy")
-        address = str(self.folder / "haproxy.sock")
-        (self.folder / "haproxy.cfg").write_text(HAPROXY + config.replace("LISTEN", address))
-        checked = self.run(binary, "-c", "-f", "haproxy.cfg")
-        assert checked.end() == 0, checked.said
-        program = self.run(binary, "-W", "-db", "-f", "haproxy.cfg")
-        program.address = address
+        with socket.create_server(("127.0.0.1", 0), backlog=512) as sock:
+            config = HAPROXY + config.replace("LISTEN", f"fd@{sock.fileno()}")
+            (self.folder / "haproxy.cfg").write_text(config)
+            fds = (sock.fileno(),)
+            checked = self.run(binary, "-c", "-f", "haproxy.cfg", fds=fds)
+            assert checked.end() == 0, checked.said
+            program = self.run(binary, "-W", "-db", "-f", "haproxy.cfg", fds=fds)
+            program.address = f"127.0.0.1:{sock.getsockname()[1]}"
         program.wait_for("Loading success")
         return program
 

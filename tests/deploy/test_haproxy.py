@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
+CLIENT = "127.0.0.2"
 PIECE = bytes(range(256)) * 256
 PIECES = 512
 CONTENT = PIECE * PIECES
@@ -88,8 +89,12 @@ def test_over_a_unix_socket(stage: Stage) -> None:
 
 
 def test_haproxy_reloads_under_load(stage: Stage) -> None:
+    # HAProxy does not reload with a socket that it was given: it makes this one itself.
+    address = f"{stage.folder}/in.sock"
     site = stage.serve("probe:app")
-    haproxy = stage.haproxy(CONFIG.replace("UPSTREAM", site.address))
+    config = CONFIG.replace("UPSTREAM", site.address).replace("LISTEN", address)
+    haproxy = stage.haproxy(config)
+    haproxy.address = address
     with stage.load(haproxy, "/download?pieces=2", keep=False) as load:
         load.wait_for(20)
         for times in (2, 3):
@@ -101,3 +106,66 @@ def test_haproxy_reloads_under_load(stage: Stage) -> None:
                 haproxy.signal(signal.SIGUSR2)
             load.wait_for(20)
     assert load.failures == []
+
+
+@pytest.mark.parametrize("version", ["send-proxy", "send-proxy-v2"])
+def test_proxy_header_tells_the_client(stage: Stage, version: str) -> None:
+    site = stage.serve("probe:app", "--proxy-protocol", "--trusted-proxies", "127.0.0.1")
+    haproxy = stage.haproxy(CONFIG.replace("UPSTREAM", f"{site.address} {version}"))
+    environ = haproxy.get("/environ", X_Forwarded_For="192.0.2.66").json()
+    assert environ["REMOTE_ADDR"] == CLIENT
+    assert "HTTP_X_FORWARDED_FOR" not in environ, "the client wrote it, and is not trusted"
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    assert haproxy.ask("POST", "/digest", CONTENT).json()["digest"] == digest
+    site.wait_for(rf'^{CLIENT} .*"POST /digest HTTP/1\.1" 200')
+
+
+def test_forwarded_headers_tell_the_client(stage: Stage) -> None:
+    site = stage.serve("probe:app", "--trusted-proxies", "127.0.0.1")
+    forward = """
+    option forwardfor
+    http-request set-header X-Forwarded-Proto https
+    server site"""
+    config = CONFIG.replace("\n    server site", forward).replace("UPSTREAM", site.address)
+    environ = stage.haproxy(config).get("/environ", X_Forwarded_For="192.0.2.66").json()
+    assert environ["REMOTE_ADDR"] == CLIENT
+    assert environ["wsgi.url_scheme"] == "https"
+
+
+def test_health_checks_take_a_server_in_and_out(stage: Stage) -> None:
+    upstream = f"{stage.folder}/site.sock"
+    check = "option httpchk GET /healthz\n    server site"
+    config = CONFIG.replace("server site", check)
+    haproxy = stage.haproxy(config.replace("UPSTREAM", f"unix@{upstream} check inter 100ms"))
+    for times in (1, 2):
+        haproxy.wait_for("Server site/site is DOWN", times)
+        assert haproxy.get("/").status == 503
+        site = stage.serve("probe:app", "--health-path", "/healthz", bind=f"unix:{upstream}")
+        haproxy.wait_for("Server site/site is UP", times)
+        assert haproxy.get("/").status == 200
+        assert "/healthz" not in site.said
+        site.signal(signal.SIGTERM)
+        assert site.end() == 0
+    haproxy.wait_for("Server site/site is DOWN", 3)
+
+
+def test_servers_restart_one_after_the_other_under_load(stage: Stage) -> None:
+    check = "option httpchk GET /healthz\n    option redispatch\n    retry-on all-retryable-errors"
+    paths = [f"{stage.folder}/{name}.sock" for name in "ab"]
+    servers = [f"\n    server s{n} unix@{path} check inter 100ms" for n, path in enumerate(paths)]
+    config = CONFIG.replace("http-reuse always", check)
+    config = config.replace("\n    server site UPSTREAM", "".join(servers))
+    options = ("probe:app", "--health-path", "/healthz")
+    sites = [stage.serve(*options, bind=f"unix:{path}") for path in paths]
+    haproxy = stage.haproxy(config)
+    with stage.load(haproxy, "/pid", keep=True) as load:
+        load.wait_for(50)
+        for number, path in enumerate(paths):
+            sites[number].signal(signal.SIGTERM)
+            assert sites[number].end() == 0
+            load.wait_for(50)
+            sites[number] = stage.serve(*options, bind=f"unix:{path}")
+            load.wait_for(50)
+            haproxy.wait_for(f"Server site/s{number} is UP")
+    assert load.failures == []
+    assert len(set(load.answers)) >= 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
+import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
+CLIENT = "127.0.0.2"
 CONTENT = bytes(range(256)) * 4000
 LARGE = 512  # pieces of 64 KiB
 PIECE = bytes(range(256)) * 256
@@ -131,6 +133,91 @@ def test_over_a_unix_socket(stage: Stage) -> None:
     assert reply.json()["digest"] == hashlib.sha256(CONTENT).hexdigest()
     environ = nginx.get("/environ").json()
     assert environ["HTTP_HOST"] == nginx.address
+
+
+FORWARD = """
+    proxy_set_header Host $host;
+    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    proxy_set_header X-Forwarded-Proto https;
+"""
+
+
+@pytest.mark.parametrize("unix", [False, True])
+def test_forwarded_headers_of_nginx_are_believed(stage: Stage, unix: bool) -> None:
+    bind = "unix:site.sock" if unix else "127.0.0.1:0"
+    trusted = "unix" if unix else "127.0.0.1"
+    site = stage.serve("probe:app", "--trusted-proxies", trusted, bind=bind)
+    upstream = f"unix:{site.address}" if unix else site.address
+    config = LOCATIONS.replace("proxy_set_header Host $http_host;", FORWARD)
+    nginx = stage.nginx(config.replace("UPSTREAM", upstream))
+    environ = nginx.get(
+        "/environ", X_Forwarded_For="192.0.2.66", X_Forwarded_Host="evil", Forwarded="for=192.0.2.1"
+    ).json()
+    assert environ["REMOTE_ADDR"] == CLIENT
+    assert environ["wsgi.url_scheme"] == "https"
+    assert environ["HTTP_HOST"] == "127.0.0.1"
+    assert not {"HTTP_X_FORWARDED_HOST", "HTTP_FORWARDED"} & set(environ)
+    site.wait_for(rf'^{CLIENT} .*"GET /environ HTTP/1\.1" 200')
+
+
+def test_forwarded_headers_of_others_are_removed(stage: Stage) -> None:
+    site = stage.serve("probe:app", "--trusted-proxies", "127.0.0.1")
+    headers = {
+        "X_Forwarded_For": "192.0.2.66",
+        "X_Forwarded_Proto": "https",
+        "X_Forwarded_Host": "evil",
+        "Forwarded": "for=192.0.2.66;proto=https",
+        "X_Real_IP": "192.0.2.66",
+    }
+    environ = site.get("/environ", **headers).json()
+    assert environ["REMOTE_ADDR"] == CLIENT
+    assert environ["wsgi.url_scheme"] == "http"
+    assert not [key for key in environ if "FORWARDED" in key or "REAL_IP" in key]
+
+
+def test_restart_under_load_with_a_second_server(stage: Stage) -> None:
+    paths = [f"{stage.folder}/{name}.sock" for name in "ab"]
+    servers = "".join(f"server unix:{path} max_fails=0; " for path in paths)
+    sites = [stage.serve("probe:app", bind=f"unix:{path}") for path in paths]
+    nginx = stage.nginx(LOCATIONS.replace("server UPSTREAM;", servers))
+    with stage.load(nginx, "/pid", keep=True) as load:
+        load.wait_for(50)
+        for number, path in enumerate(paths):
+            sites[number].signal(signal.SIGTERM)
+            assert sites[number].end() == 0
+            load.wait_for(50)
+            sites[number] = stage.serve("probe:app", bind=f"unix:{path}")
+            load.wait_for(50)
+    assert load.failures == []
+
+
+def test_restart_under_load_with_a_socket_that_outlives_the_server(stage: Stage) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as sock:
+        upstream = f"127.0.0.1:{sock.getsockname()[1]}"
+        fds = (sock.fileno(),)
+        site = stage.serve("probe:app", bind=f"fd://{sock.fileno()}", fds=fds)
+        nginx = stage.nginx(LOCATIONS.replace("UPSTREAM", upstream))
+        with stage.load(nginx, "/pid", keep=True) as load:
+            for _ in range(3):
+                load.wait_for(50)
+                site.signal(signal.SIGTERM)
+                assert site.end() == 0
+                site = stage.serve("probe:app", bind=f"fd://{sock.fileno()}", fds=fds)
+            load.wait_for(50)
+    assert load.failures == []
+    assert len(set(load.answers)) >= 3
+
+
+def test_workers_reload_under_load(stage: Stage) -> None:
+    site = stage.serve("probe:app", "--workers", "2")
+    nginx = stage.nginx(LOCATIONS.replace("UPSTREAM", site.address))
+    with stage.load(nginx, "/pid", keep=True) as load:
+        load.wait_for(50)
+        for _ in range(3):
+            site.signal(signal.SIGHUP)
+            load.wait_for_new_answer()
+        load.wait_for(50)
+    assert load.failures == []
 
 
 def test_nginx_reloads_under_load(stage: Stage) -> None:
