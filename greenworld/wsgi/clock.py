@@ -7,12 +7,15 @@
 
 from __future__ import annotations
 
-from time import gmtime, localtime, monotonic, time
+from collections.abc import Callable
+from time import gmtime, localtime, monotonic, strftime, struct_time, time
+from typing import Final
 
-__all__ = ["Clock"]
+__all__ = ["Clock", "error_stamp", "iso_stamp_writer", "wall_time_writer"]
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_UNITS: Final = {"sec": 1, "msec": 1_000, "usec": 1_000_000}
 
 
 class Clock:
@@ -49,10 +52,72 @@ def http_date(wall: float) -> str:
 def log_stamp(wall: float) -> str:
     """Return seconds since the epoch as `[22/Nov/2026:07:50:59 +0000]`, in local time."""
     at = localtime(wall)
+    return f"[{at.tm_mday:02}/{_MONTHS[at.tm_mon]}/{at.tm_year:04}:{_hour(at)} {_offset(at)}]"
+
+
+def error_stamp() -> str:
+    """Return the present time as `2026-11-22 07:50:59 +0000`, in local time."""
+    at = localtime(time())
+    return f"{_date(at)} {_hour(at)} {_offset(at)}"
+
+
+def wall_time_writer(form: str) -> Callable[[], str]:
+    """Return a function that writes the present time as `strftime` does, in local time.
+
+    `sec`, `msec` and `usec` stand for the time since the epoch in these units. Raises ValueError
+    for a form that strftime refuses.
+    """
+    scale = _UNITS.get(form)
+    if scale is not None:
+        return lambda: str(int(time() * scale))
+    if not form:
+        raise ValueError("a form of strftime is missing")
+    if form.startswith(("begin:", "end:")) or form.endswith("_frac"):
+        raise ValueError("begin:, end: and fractions of a second are not understood")
+    second = -1
+    text = ""
+
+    def write() -> str:
+        nonlocal second, text
+        now = int(time())
+        if now != second:
+            text = strftime(form, localtime(now))
+            second = now
+        return text
+
+    write()
+    return write
+
+
+def iso_stamp_writer() -> Callable[[], str]:
+    """Return a function that writes the present time as `2026-11-22T07:50:59.123+00:00`."""
+    second = -1
+    start = end = ""
+
+    def write() -> str:
+        nonlocal second, start, end
+        now = time()
+        if int(now) != second:
+            second = int(now)
+            at = localtime(second)
+            offset = _offset(at)
+            start = f"{_date(at)}T{_hour(at)}."
+            end = f"{offset[:3]}:{offset[3:]}"
+        return f"{start}{int((now - second) * 1000):03}{end}"
+
+    return write
+
+
+def _date(at: struct_time) -> str:
+    return f"{at.tm_year:04}-{at.tm_mon:02}-{at.tm_mday:02}"
+
+
+def _hour(at: struct_time) -> str:
+    return f"{at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02}"
+
+
+def _offset(at: struct_time) -> str:
+    """The offset of local time from UTC, such as `+0130`."""
     minutes = at.tm_gmtoff // 60
     sign, minutes = ("-", -minutes) if minutes < 0 else ("+", minutes)
-    return (
-        f"[{at.tm_mday:02}/{_MONTHS[at.tm_mon]}/{at.tm_year:04}"
-        f":{at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02}"
-        f" {sign}{minutes // 60:02}{minutes % 60:02}]"
-    )
+    return f"{sign}{minutes // 60:02}{minutes % 60:02}"

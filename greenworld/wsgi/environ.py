@@ -17,12 +17,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 from greenworld.wsgi.body import NO_BODY
 from greenworld.wsgi.errors import HttpError
 from greenworld.wsgi.http1 import Limits, check_host, field_value, parse_field, parse_request_line
-from greenworld.wsgi.log import quote
+from greenworld.wsgi.quoting import quote
 
 __all__ = ["COLD_BLOCK", "EMPTY_BLOCK", "HeadTable", "HeaderBlock", "StartLine"]
 
@@ -86,7 +87,7 @@ class HeaderBlock:
         "framed",
         "host",
         "keep_alive",
-        "_log_tail",
+        "log_part",
         "plain",
         "raw",
         "shareable",
@@ -125,16 +126,18 @@ class HeaderBlock:
             and self.expect is None
         )
         """Whether, in HTTP/1.1, the request is in order, has no body and keeps the connection."""
-        self._log_tail: str | None = None
+        self.log_part = ""
+        """What the access log says of the block alone; empty before it was said."""
 
-    @property
-    def log_tail(self) -> str:
-        """The end of an access line: referer and user agent."""
-        if self._log_tail is None:
-            referer = quote(self._environ.get("HTTP_REFERER", "-"))
-            agent = quote(self._environ.get("HTTP_USER_AGENT", "-"))
-            self._log_tail = f' "{referer}" "{agent}"\n'
-        return self._log_tail
+    def header(self, key: str, default: str) -> str:
+        """Return a field as it came, by its key in the environment."""
+        value: str = self._environ.get(key, default)
+        return value
+
+    def say(self, saying: Callable[[Callable[[str, str], str]], str]) -> str:
+        """Set and return `log_part`: what `saying` makes of `header`. One server has one way."""
+        self.log_part = saying(self.header)
+        return self.log_part
 
     def environ(self, line: StartLine) -> dict[str, Any]:
         """Return a new environment for a request of this block and that start line.

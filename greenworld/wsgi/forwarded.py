@@ -81,7 +81,7 @@ class ForwardedHeaders:
         for part in config.forwarded_parts:
             if part not in _PARTS:
                 raise ValueError(f"forwarded_parts is of {', '.join(_PARTS)}: there is no {part!r}")
-        self._proxies = TrustedProxies(config.trusted_proxies)
+        self.proxies = TrustedProxies(config.trusted_proxies)
         self._parts = frozenset(config.forwarded_parts)
         self._is_standard = config.forwarded_header == "forwarded"
         chosen = [_KEYS[part] for part in _PARTS if part in self._parts]
@@ -94,7 +94,7 @@ class ForwardedHeaders:
         """Rewrite one request's environment. Raises HttpError. Does not block."""
         host = connection.host
         environ[PEER] = (host, connection.port)
-        if not self._proxies.trusts_peer(host):
+        if not self.proxies.trusts_peer(host):
             for key in self._removed:
                 environ.pop(key, None)
             return
@@ -172,7 +172,7 @@ class ForwardedHeaders:
             if node is None:
                 break
             client = node
-            if not self._proxies.trusts_hop(node.host):
+            if not self.proxies.trusts_hop(node.host):
                 break
         return client, at
 

@@ -45,9 +45,11 @@ class Exchange:
     __slots__ = (
         "_chunked",
         "_left",
+        "_name",
         "_plain",
         "_started",
         "_to_the_end",
+        "begun",
         "block",
         "body",
         "close",
@@ -84,6 +86,22 @@ class Exchange:
         """Bytes of body, without their chunk framing."""
         self.close = close
         """Whether the connection ends with this answer."""
+
+    begun: float
+    """When it began, in seconds of the monotonic clock: set only where a log wants to know."""
+
+    @property
+    def request_id(self) -> str:
+        """The request's name in all logs; made when it is first asked for."""
+        name: str | None = getattr(self, "_name", None)
+        if name is None:
+            self._name = name = self.connection.server.request_ids.name(self)
+        return name
+
+    @property
+    def log_text(self) -> str:
+        """What the error log calls the request: its line and its name."""
+        return f"{self.line.log_text} [{self.request_id}]"
 
     # What the application calls
 
@@ -140,7 +158,7 @@ class Exchange:
             self._cut()
             if isinstance(error, SystemExit):  # it ends the process: never without a word
                 self.connection.server.errors.exception(
-                    f"greenworld.wsgi: exit, answering {self.line.log_text}", error
+                    f"greenworld.wsgi: exit, answering {self.log_text}", error
                 )
             raise
         except RequestTimeout as error:
@@ -320,12 +338,12 @@ class Exchange:
 
     def _complain(self, what: str) -> None:
         self.connection.server.errors.write(
-            f"greenworld.wsgi: error in the application, answering {self.line.log_text}: {what}"
+            f"greenworld.wsgi: error in the application, answering {self.log_text}: {what}"
         )
 
     def _refuse(self, error: HttpError) -> None:
         """The body turned out to be malformed, too large or too slow."""
-        explain(self.connection, error, self.line.log_text)
+        explain(self.connection, error, self.log_text)
         self._fail(error.status_line, error.why)
 
     def _give_up(self, error: RequestTimeout) -> None:
@@ -334,14 +352,14 @@ class Exchange:
         503, not 504: this is no gateway, and the request may succeed at another time.
         """
         self.connection.server.errors.write(
-            f"greenworld.wsgi: gave up answering {self.line.log_text}: {error}"
+            f"greenworld.wsgi: gave up answering {self.log_text}: {error}"
         )
         self._fail("503 Service Unavailable", "The request took too long.")
 
     def _fail_with(self, error: BaseException) -> None:
         """The application has raised what is not for the server."""
         self.connection.server.errors.exception(
-            f"greenworld.wsgi: error in the application, answering {self.line.log_text}", error
+            f"greenworld.wsgi: error in the application, answering {self.log_text}", error
         )
         self._fail("500 Internal Server Error", "The server could not answer the request.")
 

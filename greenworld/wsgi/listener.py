@@ -3,7 +3,7 @@
 1. Accepted until the kernel says that there are no more, with a turn for the others after every
    few; a connection begins by trying to read, since its request is usually there already.
 2. Where other processes accept from the same socket (`wsgi.multiprocess`), the turns begin with
-   one connection and grow slowly, so that a burst is spread over all who are awake.
+   one connection and grow slowly, with a pause between them: a burst is spread over all.
 3. TCP_NODELAY is set on the listener, from which Linux and BSD connections inherit it.
 4. What bounds accepting: `Room` (connections, descriptors), `Turn` (requests in flight), `Peers`
    (connections from one address).
@@ -25,6 +25,7 @@ from greenworld.wsgi.environ import HeadTable
 from greenworld.wsgi.files import FileWrapper
 from greenworld.wsgi.governed import governed
 from greenworld.wsgi.hints import send_early_hints
+from greenworld.wsgi.log import ErrorStream
 
 if TYPE_CHECKING:
     from greenworld.wsgi.server import Server
@@ -34,6 +35,8 @@ __all__ = ["Listener", "SocketLike"]
 ACCEPT_AT_ONCE: Final = 32
 SHARED_AT_ONCE: Final = 8
 """The same, at most, where other processes accept from the socket too."""
+SHARED_PAUSE: Final = 0.001
+"""Seconds that these have to take theirs: who has run first would take a whole burst."""
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 # accept(2): errors of the new connection, not of the listener.
 _PASSING: Final = frozenset(
@@ -111,7 +114,7 @@ class Listener:
             "GATEWAY_INTERFACE": "CGI/1.1",
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": "http",
-            "wsgi.errors": self.server.errors.stream,
+            "wsgi.errors": ErrorStream(self.server.errors.stream),
             "wsgi.multithread": True,
             "wsgi.multiprocess": False,
             "wsgi.run_once": False,
@@ -152,7 +155,7 @@ class Listener:
                 return
             count += 1
             if count == at_once:
-                sleep(0)
+                sleep(SHARED_PAUSE if self._shared else 0)
                 count = 0
                 at_once = min(2 * at_once, SHARED_AT_ONCE) if self._shared else ACCEPT_AT_ONCE
 

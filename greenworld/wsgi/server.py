@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from greenworld.hub import get_hub, spawn
 from greenworld.hub.current import current_waiter
+from greenworld.wsgi.access_format import compile_format, timed
 from greenworld.wsgi.binds import open_all
 from greenworld.wsgi.clock import Clock
 from greenworld.wsgi.config import Config
@@ -29,6 +30,7 @@ from greenworld.wsgi.governed import governor_for
 from greenworld.wsgi.idle import IdleConnections
 from greenworld.wsgi.listener import Listener, SocketLike
 from greenworld.wsgi.log import AccessLog, AccessRecorder, ErrorLog
+from greenworld.wsgi.request_id import RequestIds
 from greenworld.wsgi.room import Room
 
 if TYPE_CHECKING:
@@ -62,10 +64,7 @@ class Server:
         self.hub = get_hub()
         self.clock = Clock()
         self.errors = ErrorLog(self.config.error_log)
-        stream = self.config.access_log
-        self.access: AccessRecorder | None = (
-            AccessLog(stream, self.errors, spawn) if stream is not None else None
-        )
+        self.access: AccessRecorder | None = None
         """Who hears of every answer; may be replaced before the server starts."""
         self.idle = IdleConnections(self.hub, self.clock, self.config)
         self.in_context: Callable[..., Any] = copy_context().run
@@ -73,9 +72,13 @@ class Server:
         self.edge: Callable[[Connection, HeaderBlock, dict[str, Any]], None] | None = None
         """What sees the environment of each request before the application, and may change it
         or raise HttpError; may be set before the server starts."""
+        trusts: Callable[[str], bool] | None = None
         if self.config.trusted_proxies:  # imported where it is asked for: see trust.py
             forwarded = import_module("greenworld.wsgi.forwarded")
-            self.edge = forwarded.ForwardedHeaders(self.config)
+            self.edge = edge = forwarded.ForwardedHeaders(self.config)
+            trusts = edge.proxies.trusts_peer
+        self.request_ids = RequestIds(self.config.request_id_header, trusts)
+        self._open_log()
         self.opening: Opening | None = None
         """What new connections go through first: made at the start if the configuration asks
         for it; may be set before."""
@@ -92,6 +95,18 @@ class Server:
         self._listeners: list[Listener] = []
         self._started = self._stopped = False
         self._waiting: deque[Any] = deque()  # for the stop, or for the last connection to go
+
+    def _open_log(self) -> None:
+        """What the configuration wants to know of each request, as little as it costs."""
+        config = self.config
+        if config.request_id_environ:
+            self.application = self.request_ids.naming(self.application)
+        if config.access_log is not None:
+            behind_proxies = bool(config.trusted_proxies)
+            form = compile_format(config.access_format, behind_proxies=behind_proxies)
+            self.access = AccessLog(config.access_log, self.errors, spawn, form)
+            if form.timed:
+                self.application = timed(self.application)
 
     @property
     def address(self) -> Any:

@@ -120,7 +120,8 @@ class Running:
         self.errors = io.StringIO()
         self.access = io.StringIO()
         options.setdefault("access_log", self.access)
-        self.config = Config(error_log=self.errors, **options)
+        options.setdefault("error_log", self.errors)
+        self.config = Config(**options)
         self._ready = threading.Event()
         self._clients = contextlib.ExitStack()
         self._application = application

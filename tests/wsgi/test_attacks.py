@@ -296,7 +296,7 @@ def test_faulty_bodies(
         assert (reply.status, reply.headers["connection"]) == (status, "close")
         assert f": {status}, " in logged
         assert why in logged
-        assert "(POST /read HTTP/1.1)" in logged
+        assert "(POST /read HTTP/1.1 [" in logged
         assert logged.count("\n") == 1
     else:
         assert reply.status == 200

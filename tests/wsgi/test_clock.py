@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from email.utils import formatdate
 
 import pytest
 
 from greenworld.wsgi import clock as module
-from greenworld.wsgi.clock import Clock, http_date, log_stamp
+from greenworld.wsgi.clock import (
+    Clock,
+    error_stamp,
+    http_date,
+    iso_stamp_writer,
+    log_stamp,
+    wall_time_writer,
+)
 
 TIMES = [0.0, 951782400.9, 1763797859.0, 4102444799.5]
 
@@ -48,3 +56,61 @@ def test_worked_out_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     clock.tick()
     assert clock.date_line == b"Date: Sat, 22 Nov 2025 07:51:00 GMT\r\n"
     assert ":51:00 " in clock.log_stamp
+
+
+@pytest.fixture
+def wall(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """A wall clock that stands still, in a zone half an hour off."""
+    monkeypatch.setenv("TZ", "XXX-5:30")
+    time.tzset()
+    now = [1763797859.25]
+    monkeypatch.setattr(module, "time", lambda: now[0])
+    yield now
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_error_stamp(wall: list[float]) -> None:
+    assert error_stamp() == "2025-11-22 13:20:59 +0530"
+
+
+def test_iso_stamps(wall: list[float]) -> None:
+    write = iso_stamp_writer()
+    assert write() == "2025-11-22T13:20:59.250+05:30"
+    wall[0] += 0.003
+    assert write() == "2025-11-22T13:20:59.253+05:30"
+    wall[0] += 1
+    assert write() == "2025-11-22T13:21:00.253+05:30"
+    wall[0] -= 3600  # it was set back
+    stamp = write()
+    assert datetime.fromisoformat(stamp).timestamp() == pytest.approx(wall[0], abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ("%Y-%m-%d %H:%M:%S %z", "2025-11-22 13:20:59 +0530"),
+        ("plain", "plain"),
+        ("sec", "1763797859"),
+        ("msec", "1763797859250"),
+        ("usec", "1763797859250000"),
+    ],
+)
+def test_wall_times(wall: list[float], form: str, text: str) -> None:
+    write = wall_time_writer(form)
+    assert write() == write() == text
+
+
+def test_a_wall_time_is_written_anew_each_second(wall: list[float]) -> None:
+    write = wall_time_writer("%S")
+    seen = [write()]
+    for step in (0.5, 0.5, -2.0):
+        wall[0] += step
+        seen.append(write())
+    assert seen == ["59", "59", "00", "58"]
+
+
+@pytest.mark.parametrize("form", ["", "begin:%H", "end:sec", "msec_frac"])
+def test_what_is_no_wall_time(form: str) -> None:
+    with pytest.raises(ValueError, match=r"strftime|understood"):
+        wall_time_writer(form)

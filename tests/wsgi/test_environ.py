@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from greenworld.wsgi import environ
@@ -172,10 +174,20 @@ def test_a_known_name_without_its_colon_is_no_field(table: HeadTable) -> None:
             table.header_block(raw)
 
 
-def test_log_tail(table: HeadTable) -> None:
-    assert table.header_block(b"A: b").log_tail == ' "-" "-"\n'
-    block = table.header_block(b'Referer: "\r\nUser-Agent: \xe9')
-    assert block.log_tail == block.log_tail == ' "\\"" "\\xe9"\n'
+def test_what_the_log_says_of_a_block_is_said_once(table: HeadTable) -> None:
+    block = table.header_block(b"Referer: a\r\nA: b")
+    said = []
+
+    def saying(header: Callable[[str, str], str]) -> str:
+        said.append(header("HTTP_REFERER", "-") + header("HTTP_USER_AGENT", "-"))
+        return said[-1]
+
+    for _ in range(2):
+        assert (block.log_part or block.say(saying)) == "a-"
+    assert said == ["a-"]
+
+
+def test_the_log_text_of_a_line_is_quoted(table: HeadTable) -> None:
     assert table.start_line(b'GET /"\\ HTTP/1.1').log_text == 'GET /\\"\\\\ HTTP/1.1'
 
 

@@ -59,7 +59,8 @@ def test_environ(serve: Serve) -> None:
     assert environ["HTTP_X_LATIN"] == "caf\xe9"
     assert environ["wsgi.version"] == (1, 0)
     assert environ["wsgi.url_scheme"] == "http"
-    assert environ["wsgi.errors"] is running.errors
+    environ["wsgi.errors"].write("to the error log")
+    assert running.errors.getvalue() == "to the error log"
     assert environ["wsgi.multithread"] is True
     assert environ["wsgi.multiprocess"] is False
     assert environ["wsgi.run_once"] is False

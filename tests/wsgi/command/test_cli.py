@@ -238,7 +238,11 @@ def test_an_application_that_exits_is_named(run: Run) -> None:
         get(port, "/exit")
     code, _, err = command.end()
     assert code == 3
-    assert err.startswith("greenworld.wsgi: exit, answering GET /exit HTTP/1.1\nTraceback")
+    first, second, *_ = err.splitlines()
+    assert first.partition("greenworld.wsgi: ")[2].startswith(
+        "exit, answering GET /exit HTTP/1.1 ["
+    )
+    assert second.startswith("Traceback")
     assert err.endswith("\nSystemExit: 3\n")
 
 

@@ -1,0 +1,111 @@
+"""Access lines in JSON, one object a line. Loaded only where that format is asked for.
+
+1. The keys are always the same, in the same order, and each has one type: null stands for what
+   there is none of.
+2. Bytes that a client sent are read as UTF-8 where they are that, else each stands for the
+   character of its number (Latin-1). The line itself is ASCII.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from json.encoder import encode_basestring_ascii as to_json
+from os import getpid
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from greenworld.wsgi.access_format import Format, Refusal
+from greenworld.wsgi.clock import iso_stamp_writer
+
+if TYPE_CHECKING:
+    from greenworld.wsgi.gateway import Exchange
+
+__all__ = ["KEYS", "json_format"]
+
+KEYS: Final = {
+    "time": "when the answer ended, in ISO 8601 with milliseconds",
+    "pid": "the number of the process",
+    "request_id": "the request's name in all logs",
+    "remote_addr": "the client's address; null for a Unix socket",
+    "remote_user": "`REMOTE_USER`, where the application put it into its environment",
+    "method": "the method",
+    "path": "the path as it came, percent-encoded",
+    "query": "the query as it came, without `?`; empty if there is none",
+    "protocol": "such as `HTTP/1.1`",
+    "scheme": "`http` or `https`, as the client used it",
+    "status": "the status, a number; null if there was no answer",
+    "bytes": "the bytes of the body that were sent, a number",
+    "duration_us": "how long the request took in microseconds, a number",
+    "host": "the `Host` header",
+    "referer": "the `Referer` header",
+    "user_agent": "the `User-Agent` header",
+    "error": "why the request was refused before it reached the application, else null",
+}
+"""The keys of a line, in their order."""
+
+
+def _string(text: str) -> str:
+    """Return a JSON string for text of which each character is a byte."""
+    if not text.isascii():
+        try:
+            text = text.encode("latin-1").decode("utf-8")
+        except ValueError:
+            pass  # the characters stand for themselves
+    return to_json(text)
+
+
+def _known(text: str) -> str:
+    return _string(text) if text else "null"
+
+
+def _tail(header: Callable[[str, str], str]) -> str:
+    """The end of a line: what the header block alone decides."""
+    return (
+        f'"host":{_known(header("HTTP_HOST", ""))},'
+        f'"referer":{_known(header("HTTP_REFERER", ""))},'
+        f'"user_agent":{_known(header("HTTP_USER_AGENT", ""))},'
+        '"error":null}\n'
+    )
+
+
+def json_format(behind_proxies: bool) -> Format:
+    """Return the format; `behind_proxies` as for `compile_format`."""
+    stamp = iso_stamp_writer()
+
+    def render(exchange: Exchange | Refusal) -> str:
+        if type(exchange) is Refusal:
+            return _refusal(exchange, stamp())
+        connection = exchange.connection
+        environ: dict[str, Any] = exchange.environ
+        line = exchange.line
+        head = exchange.head
+        block = exchange.block
+        host = str(environ.get("REMOTE_ADDR") or "") if behind_proxies else connection.host
+        user = environ.get("REMOTE_USER")
+        path, _, query = line.environ["RAW_URI"].partition("?")
+        begun = getattr(exchange, "begun", None)
+        took = "null" if begun is None else int((monotonic() - begun) * 1e6)
+        return (
+            f'{{"time":"{stamp()}","pid":{getpid()},"request_id":"{exchange.request_id}",'
+            f'"remote_addr":{to_json(host) if host else "null"},'
+            f'"remote_user":{"null" if user is None else _string(str(user))},'
+            f'"method":"{line.method}","path":{to_json(path)},"query":{to_json(query)},'
+            f'"protocol":"{line.environ["SERVER_PROTOCOL"]}",'
+            f'"scheme":{to_json(str(environ.get("wsgi.url_scheme")))},'
+            f'"status":{"null" if head is None else head.code},"bytes":{exchange.sent},'
+            f'"duration_us":{took},{block.log_part or block.say(_tail)}'
+        )
+
+    return Format(render, timed=True)
+
+
+def _refusal(refusal: Refusal, stamp: str) -> str:
+    """The line of what was no request."""
+    host = refusal.connection.host
+    return (
+        f'{{"time":"{stamp}","pid":{getpid()},"request_id":null,'
+        f'"remote_addr":{to_json(host) if host else "null"},"remote_user":null,'
+        '"method":null,"path":null,"query":null,"protocol":null,"scheme":null,'
+        f'"status":{refusal.error.status},"bytes":{refusal.sent},"duration_us":null,'
+        f'"host":null,"referer":null,"user_agent":null,"error":{to_json(refusal.error.why)}}}\n'
+    )
