@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from greenworld.wsgi.command.kinds import Choice, Count, Hosts, Many, Seconds, Size, Switch, Text
+from greenworld.wsgi.command.kinds import Choice, Count, Hosts, Many, Seconds, Switch, Text
+from greenworld.wsgi.command.limit_options import LIMITS, TIMES
 from greenworld.wsgi.command.option import Option, Section
+from greenworld.wsgi.command.settings import DEFAULT_BIND
 
 __all__ = ["BY_NAME", "SECTIONS"]
 
-_SECONDS: Final = Seconds()
-_SECONDS_OR_ZERO: Final = Seconds(zero=True)
 _SWITCH: Final = Switch()
 _FILE: Final = Text("FILE")
 _FILE_OR_NONE: Final = Text("FILE", optional=True)
@@ -34,7 +34,7 @@ SECTIONS: Final = (
             Option(
                 "app_dir",
                 Text("DIRECTORY", optional=True),
-                "put this directory at the front of sys.path, in place of the working directory",
+                "import from this directory before all others; none: from the working directory",
                 record="settings",
             ),
             Option(
@@ -91,14 +91,16 @@ SECTIONS: Final = (
             Option(
                 "bind",
                 Many("ADDRESS"),
-                "HOST:PORT, [IPV6]:PORT, :PORT, unix:PATH, unix:@NAME or fd://N; port 0 lets the"
-                " system choose; none: the sockets that systemd passed, or else 127.0.0.1:8000",
+                "HOST:PORT, [IPV6]:PORT, :PORT, unix:PATH, unix:PATH?mode=660, unix:@NAME or fd://N;"
+                " port 0 lets the system choose; none: the sockets that systemd passed, or else"
+                f" {DEFAULT_BIND}",
                 record="settings",
             ),
             Option(
                 "backlog",
                 Count(),
                 "how many connections the kernel keeps until they are accepted",
+                "bursts of new connections, which would be refused",
             ),
             Option(
                 "reuse_port",
@@ -126,7 +128,7 @@ SECTIONS: Final = (
             ),
             Option(
                 "worker_timeout",
-                _SECONDS_OR_ZERO,
+                Seconds(zero=True),
                 "how long a worker may not give a sign of life before it is killed; 0: for ever",
                 "a worker that computes for ever or blocks outside green threads",
                 record="settings",
@@ -147,134 +149,8 @@ SECTIONS: Final = (
             ),
         ),
     ),
-    Section(
-        "Times",
-        (
-            Option(
-                "keep_alive",
-                _SECONDS_OR_ZERO,
-                "how long a connection may be idle between two requests; 0: closed after each",
-                "connections that are kept open for nothing",
-            ),
-            Option(
-                "head_timeout",
-                _SECONDS,
-                "how long a request head may take to arrive; then 408",
-                "clients that send a head byte by byte (Slowloris)",
-            ),
-            Option(
-                "body_timeout",
-                _SECONDS,
-                "how long nothing of a request body may arrive; then 408",
-                "clients that announce a body and stop sending",
-            ),
-            Option(
-                "body_rate",
-                Count("BYTES", least=0),
-                "bytes per second that a client must send of a request body: one that falls"
-                " body_timeout behind gets 408; 0: any",
-                "clients that send a body byte by byte",
-            ),
-            Option(
-                "write_timeout",
-                _SECONDS,
-                "how long a client may read nothing of its answer",
-                "clients that ask for much and do not read it",
-            ),
-            Option(
-                "write_rate",
-                Count("BYTES", least=0),
-                "bytes per second that a client must read of an answer that waits for it: one that"
-                " falls write_timeout behind is cut off; 0: any",
-                "clients that read an answer byte by byte",
-            ),
-            Option(
-                "request_timeout",
-                Seconds(optional=True),
-                "how long a request may take, from its head to the end of its answer",
-                "requests that never end",
-            ),
-            Option(
-                "handshake_timeout",
-                _SECONDS,
-                "how long a new connection may take for its PROXY header and its TLS handshake",
-                "clients that connect and do not go on",
-            ),
-            Option(
-                "graceful_timeout",
-                _SECONDS_OR_ZERO,
-                "how long requests may take to finish at a stop; then they are ended",
-                "a stop that never ends",
-            ),
-        ),
-    ),
-    Section(
-        "Limits",
-        (
-            Option(
-                "limit_line",
-                Size(),
-                "the most bytes of a request line; beyond it 414",
-                "memory taken by endless lines",
-                record="limits",
-                field="line",
-            ),
-            Option(
-                "limit_fields",
-                Count(),
-                "the most header lines of a request; beyond it 431",
-                "time taken by thousands of lines",
-                record="limits",
-                field="fields",
-            ),
-            Option(
-                "limit_head",
-                Size(),
-                "the most bytes of a whole request head; beyond it 431",
-                "memory taken by endless heads",
-                record="limits",
-                field="head",
-            ),
-            Option(
-                "max_body",
-                Size(optional=True),
-                "the most bytes of a request body; beyond it 413",
-                "uploads that fill memory or disk",
-            ),
-            Option(
-                "max_unread",
-                Size(least=0),
-                "how many bytes of a body that the application left unread are dropped to keep"
-                " the connection; beyond it the connection ends",
-                "reading without end what nobody wants",
-            ),
-            Option(
-                "max_connections",
-                Count(optional=True),
-                "the most connections open at a time; more wait in the backlog",
-                "running out of descriptors and memory",
-            ),
-            Option(
-                "max_in_flight",
-                Count(optional=True),
-                "the most requests answered at a time; more wait, unread",
-                "more work at a time than the application or its database can do",
-            ),
-            Option(
-                "max_per_address",
-                Count(optional=True),
-                "the most connections open at a time from one address; more are closed",
-                "one client that takes all connections",
-            ),
-            Option(
-                "underscores",
-                Choice("drop|refuse", choices=("drop", "refuse")),
-                "what becomes of a header whose name holds an underscore: it is dropped, or the"
-                " request is refused with 400",
-                "X_Forwarded_For posing as X-Forwarded-For",
-            ),
-        ),
-    ),
+    TIMES,
+    LIMITS,
     Section(
         "Behind a proxy",
         (
@@ -408,7 +284,8 @@ SECTIONS: Final = (
             Option(
                 "health_path",
                 Text("PATH", optional=True),
-                "a path that the server itself answers: 200, and 503 while it stops",
+                "a path that the server itself answers: 200, and 503 while it stops; it is not in"
+                " the access log",
             ),
         ),
     ),
