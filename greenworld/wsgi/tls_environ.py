@@ -111,10 +111,10 @@ def _escaped(value: str) -> str:
     """Escape what means something in a name (RFC 4514, section 2.4)."""
     text = "".join("\\" + char if char in '"+,;<>\\' else char for char in value)
     text = text.replace("\0", "\\00")
+    if text.endswith(" "):
+        text = text[:-1] + "\\ "
     if text.startswith((" ", "#")):
         text = "\\" + text
-    if text.endswith(" ") and len(text) > 1:
-        text = text[:-1] + "\\ "
     return text
 
 

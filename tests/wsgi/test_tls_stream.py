@@ -15,7 +15,7 @@ import pytest
 
 from greenworld.hub import get_hub, spawn
 from greenworld.patches import socket
-from greenworld.wsgi.tls_stream import RECORD, TlsStream
+from greenworld.wsgi.tls_stream import MAX_REPLIES, RECORD, TlsStream
 from tests.certificates import Authority
 
 LIMIT = 20.0
@@ -336,3 +336,16 @@ def test_a_client_that_reads_nothing_in_the_handshake(unconnected: Callable[[], 
             break
     with pytest.raises(TimeoutError):
         ends.stream.handshake(monotonic())
+
+
+def test_who_asks_for_answers_and_reads_none_is_cut_off(ends: Ends) -> None:
+    """Such as a client that asks for new keys again and again."""
+    while True:
+        try:
+            ends.raw.send(bytes(65536))
+        except BlockingIOError:
+            break
+    ends.stream._outgoing.write(bytes(MAX_REPLIES + 1))  # in place of OpenSSL's answers
+    ends.client.push(ends.client.encrypt(b"once more"))
+    with pytest.raises(ConnectionResetError, match="reads nothing"):
+        ends.stream.recv(100)
