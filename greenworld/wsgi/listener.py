@@ -157,7 +157,7 @@ class Listener:
             if count == at_once:
                 sleep(SHARED_PAUSE if self._shared else 0)
                 count = 0
-                at_once = min(2 * at_once, SHARED_AT_ONCE) if self._shared else ACCEPT_AT_ONCE
+                at_once = min(at_once + 1, SHARED_AT_ONCE) if self._shared else ACCEPT_AT_ONCE
 
     def _accept_next(self) -> bool:
         """Accept one, when it is time for one more request. **Blocks** until then."""
