@@ -91,7 +91,7 @@ def json_format(behind_proxies: bool) -> Format:
             f'"remote_user":{"null" if user is None else _string(str(user))},'
             f'"method":"{line.method}","path":{to_json(path)},"query":{to_json(query)},'
             f'"protocol":"{line.environ["SERVER_PROTOCOL"]}",'
-            f'"scheme":{to_json(str(environ.get("wsgi.url_scheme")))},'
+            f'"scheme":{_known(str(environ.get("wsgi.url_scheme", "")))},'
             f'"status":{"null" if head is None else head.code},"bytes":{exchange.sent},'
             f'"duration_us":{took},{block.log_part or block.say(_tail)}'
         )
