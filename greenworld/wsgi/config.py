@@ -26,7 +26,7 @@ class Tls:
     """The server's certificate, followed by the chain up to, without, the root."""
     key: str | None = None
     """Its private key; None if it is in the file of the certificate."""
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     """What the key is encrypted with."""
     client_ca: str | None = None
     """The authorities that clients' certificates are checked against."""

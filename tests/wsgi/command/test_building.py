@@ -1,0 +1,150 @@
+"""From values to settings, and what does not go together."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+
+from greenworld.wsgi.command.building import build, change_directory
+from greenworld.wsgi.command.errors import SettingsError
+from greenworld.wsgi.command.reading import read
+from greenworld.wsgi.command.settings import Settings
+from greenworld.wsgi.config import Config, Tls
+from greenworld.wsgi.http1 import Limits
+
+
+@pytest.fixture(autouse=True)
+def _directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "code").mkdir()
+    (tmp_path / "password").write_text("geheim\nsecond line\n")
+    (tmp_path / "latin").write_bytes(b"\xff\n")
+
+
+def settings(*argv: str, **environ: str) -> Settings:
+    return build(read(["a:b", *argv], {f"GREENWORLD_{key}": text for key, text in environ.items()}))
+
+
+def test_defaults() -> None:
+    assert settings() == Settings(app="a:b")
+    assert settings().server == Config()
+
+
+def test_values_go_into_their_records() -> None:
+    made = settings(
+        *("--workers", "2", "--no-patch", "--bind", ":0", "--access-log", "none"),
+        *("--limit-head", "8K", "--max-body", "none", "--trusted-proxies", "10.0.0.0/8,unix"),
+    )
+    assert made == Settings(
+        app="a:b",
+        workers=2,
+        patch=False,
+        bind=(":0",),
+        access_log=None,
+        server=Config(
+            limits=Limits(head=8192), max_body=None, trusted_proxies=("10.0.0.0/8", "unix")
+        ),
+    )
+
+
+def test_tls() -> None:
+    made = settings(
+        *("--certfile", "c", "--keyfile", "k", "--key-password-file", "password"),
+        *("--client-ca", "ca", "--client-cert", "required", "--tls-min", "1.3"),
+        *("--alpn", "none", "--sni", "a.example=c1:k1", "--sni", "*.example=c2"),
+    )
+    assert made.server.tls == Tls(
+        certificate="c",
+        key="k",
+        password="geheim",
+        client_ca="ca",
+        client_certificate="required",
+        minimum_version="1.3",
+        alpn=(),
+        hosts={"a.example": ("c1", "k1"), "*.example": ("c2", None)},
+    )
+    assert "geheim" not in repr(made)
+
+
+def test_settings_can_be_given_to_another_process() -> None:
+    made = settings("--certfile", "c", "--sni", "a=b")
+    assert pickle.loads(pickle.dumps(made)) == made
+
+
+def test_the_config_gets_its_logs() -> None:
+    made = settings("--keep-alive", "1")
+    access, errors = io.StringIO(), io.StringIO()
+    config = made.config(access_log=access, error_log=errors)
+    assert config == Config(keep_alive=1.0, access_log=access, error_log=errors)
+    assert made.config() == Config(keep_alive=1.0)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ("--keyfile k", "--keyfile needs --certfile"),
+        ("--key-password-file password", "--key-password-file needs --certfile"),
+        ("--client-ca ca", "--client-ca needs --certfile"),
+        ("--sni a=b", "--sni needs --certfile"),
+        ("--certfile c --client-cert optional", "--client-cert needs --client-ca"),
+        ("--proxy-protocol", "--proxy-protocol needs --trusted-proxies"),
+        ("--preload", "--preload needs --workers"),
+        ("--max-requests 5", "--max-requests needs --workers"),
+        ("--workers 1 --max-requests-jitter 5", "--max-requests-jitter needs --max-requests"),
+        (
+            "--reload --workers 1",
+            "--reload serves from one process, against --workers: add --workers none",
+        ),
+        ("--health-path health", "--health-path: 'health' is not a path that begins with '/'"),
+        ("--app-dir absent", "--app-dir: there is no directory 'absent'"),
+        ("--reload --reload-dir code,absent", "--reload-dir: there is no directory 'absent'"),
+        ("--bind :0 --bind nowhere", "--bind: an address is HOST:PORT"),
+        ("--trusted-proxies 10.0.0.0/99", "--trusted-proxies: a trusted proxy is an address"),
+        (
+            "--certfile c --key-password-file absent",
+            "--key-password-file: cannot read 'absent': No such file or directory",
+        ),
+        (
+            "--certfile c --key-password-file latin",
+            "--key-password-file: cannot read 'latin': it is not UTF-8",
+        ),
+    ],
+)
+def test_what_does_not_go_together(argv: str, message: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings(*argv.split())
+    assert str(caught.value).startswith(message)
+
+
+def test_a_message_names_the_source() -> None:
+    with pytest.raises(SettingsError, match=r"^GREENWORLD_KEYFILE needs --certfile$"):
+        settings(KEYFILE="k")
+    Path("own.toml").write_text("preload = true\n")
+    with pytest.raises(SettingsError, match=r"^own\.toml: preload needs --workers$"):
+        settings("--config", "own.toml")
+
+
+def test_no_application() -> None:
+    with pytest.raises(SettingsError, match="no application"):
+        build(read([], {}))
+
+
+def test_reload_leaves_aside_what_is_for_workers() -> None:
+    made = settings("--reload", "--workers", "none", PRELOAD="1", MAX_REQUESTS="5", WORKERS="2")
+    assert (made.reload, made.workers) == (True, None)
+
+
+def test_the_directory_is_changed(tmp_path: Path) -> None:
+    change_directory(read(["--chdir", "code"], {}))
+    assert os.getcwd() == str(tmp_path / "code")
+    change_directory(read([], {}))
+    assert os.getcwd() == str(tmp_path / "code")
+
+
+def test_a_directory_that_cannot_be_changed_to() -> None:
+    with pytest.raises(SettingsError, match=r"^--chdir: cannot change to 'absent': No such file"):
+        change_directory(read(["--chdir", "absent"], {}))
