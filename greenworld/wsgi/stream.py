@@ -134,10 +134,7 @@ class Stream:
             except OSError as error:
                 raise ClientDisconnected("the connection was closed") from error
             left = _queued(io.fd)
-            if queued is None or left is None:
-                read = inf if woken else 0
-            else:
-                read = queued - left
+            read = _read_since(queued, left, woken)
             if not woken and read <= 0:
                 raise ClientDisconnected("the client does not read the answer")
             rate = self.server.config.write_rate
@@ -187,10 +184,16 @@ class Stream:
             return data
         config = self.server.config
         waited = 0.0
-        while (received := self._receive(limit)) is None:
+        received = self._receive(limit)
+        while received is None:
             began = monotonic()
-            self._wait_read(config.body_timeout)
+            in_time = self._wait_read(config.body_timeout)
             waited += monotonic() - began
+            if not in_time:
+                self.io.readable = True  # a last look: perhaps it was this process that stood still
+            received = self._receive(limit)
+            if received is None and not in_time:
+                raise HttpError(408, "the client stopped sending the body")
         if waited or self.receive_lag:
             rate = config.body_rate
             lag = self.receive_lag + waited - (len(received) / rate if rate else inf)
@@ -215,11 +218,13 @@ class Stream:
             io.readable = False
         return data
 
-    def _wait_read(self, timeout: float) -> None:
+    def _wait_read(self, timeout: float) -> bool:
+        """Wait until something has come; False if nothing has in time. **Blocks**."""
         try:
             self.io.wait_read(timeout)
-        except TimeoutError as error:
-            raise HttpError(408, "the client stopped sending the body") from error
+            return True
+        except TimeoutError:
+            return False
         except OSError as error:
             raise ClientDisconnected("the connection was closed") from error
 
@@ -252,16 +257,23 @@ class Stream:
                     left -= len(dropped)
                 else:
                     return
-        except (OSError, HttpError):  # gone, or time is up
+        except OSError:  # gone
             return
 
 
 def _queued(fd: int) -> int | None:
     """Bytes that were sent and not taken over by the client's kernel yet (tcp(7), SIOCOUTQ).
 
-    None where the system does not say: then only a socket that becomes writable shows progress.
+    None where the system does not say.
     """
     try:
         return int(unpack("i", ioctl(fd, TIOCOUTQ, b"\0\0\0\0"))[0])
     except OSError:
         return None
+
+
+def _read_since(before: int | None, now: int | None, woken: bool) -> float:
+    """Bytes that the client has read; where it is not known, a wake-up shows that it has."""
+    if before is None or now is None:
+        return inf if woken else 0
+    return before - now
