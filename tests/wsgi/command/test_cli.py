@@ -148,6 +148,33 @@ def test_the_applications_own_errors_come_with_a_traceback(run: Run, name: str, 
     assert re.search(last, err.splitlines()[-1]), err
 
 
+def test_options_from_the_environment_and_the_project(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        "[tool.greenworld.wsgi]\napp = 'app:make(name=\"from a file\")'\nbind = 'unix:unused'\n"
+        "patch = false\naccess_log = 'none'\n"
+    )
+    command = run(GREENWORLD_BIND="127.0.0.1:0")
+    assert get(command.port()) == b"from a file"
+
+
+def test_show_config(run: Run) -> None:
+    code, out, err = run("--show-config", "--workers", "2", GREENWORLD_KEEP_ALIVE="5").end()
+    assert (code, err) == (0, "")
+    assert re.search(r"^keep_alive = 5 +# environment$", out, re.MULTILINE)
+    assert re.search(r"^workers = 2 +# command line$", out, re.MULTILINE)
+    assert re.search(r"^head_timeout = 30 +# default$", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "argv", [("--chdir", "sub"), ("--app-dir", "sub"), ("--chdir", "sub", "--app-dir", "../sub")]
+)
+def test_an_application_elsewhere(run: Run, tmp_path: Path, argv: tuple[str, ...]) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "app.py").rename(tmp_path / "sub" / "app.py")
+    command = run("app:app", "--no-patch", "--bind", "127.0.0.1:0", "--no-access-log", *argv)
+    assert get(command.port()) == b"/ as it is"
+
+
 def test_a_port_in_use(run: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

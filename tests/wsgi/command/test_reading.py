@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -116,8 +115,6 @@ def test_every_variable_of_the_runtime_is_known() -> None:
     ],
 )
 def test_mistakes_in_a_file(line: str, message: str) -> None:
-    if sys.version_info < (3, 11):
-        pytest.importorskip("tomli", reason="CPython 3.10 reads TOML with tomli")
     write(line, "own.toml")
     with pytest.raises(SettingsError) as caught:
         read(["--config", "own.toml"], {})
