@@ -30,6 +30,9 @@ __all__ = ["Encryption", "Opening", "OpeningError", "receive"]
 PIECE: Final = 16384
 """Bytes asked of the socket at once."""
 
+ENCRYPTED: Final = {"HTTPS": "on", "wsgi.url_scheme": "https"}
+"""What requests are told when the proxy says that the client speaks TLS with it."""
+
 
 class OpeningError(Exception):
     """The connection is closed; the text says why, for the log."""
@@ -124,14 +127,16 @@ class Opening:
                 data += receive(connection, until)
         except ProxyError as error:
             raise OpeningError(f"bad PROXY header: {error}") from None
-        except TimeoutError:
-            raise OpeningError("no PROXY header in time") from None
-        except OSError:
-            if data:
-                raise OpeningError("the PROXY header ended early") from None
-            raise
+        except OSError as error:
+            if not data:
+                raise
+            late = isinstance(error, TimeoutError)
+            what = "no PROXY header in time" if late else "the PROXY header ended early"
+            raise OpeningError(what) from None
         if header.host is not None and header.port is not None:
             connection.host, connection.port = header.host, header.port
+        if header.encrypted:
+            connection.facts = ENCRYPTED
         return data[header.size :]
 
 

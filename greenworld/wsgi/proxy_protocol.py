@@ -30,7 +30,8 @@ _INTERNET: Final = {0x11: 4, 0x12: 4, 0x21: 16, 0x22: 16}
 _UNIX: Final = (0x31, 0x32)
 _UNIX_SIZE: Final = 216
 _LOCAL, _PROXY = 0x20, 0x21
-_TLV_CRC32C: Final = 0x03
+_CRC32C, _SSL = 0x03, 0x20  # types of extensions
+_ENCRYPTED: Final = 0x01
 
 
 class ProxyError(ValueError):
@@ -47,6 +48,8 @@ class ProxyHeader(NamedTuple):
     size: int
     host: str | None = None
     port: str | None = None
+    encrypted: bool = False
+    """Whether the client's connection to the proxy was over TLS, as far as the header tells."""
 
 
 def parse_proxy_header(data: bytes) -> ProxyHeader | None:
@@ -102,13 +105,13 @@ def _version_2(data: bytes) -> ProxyHeader | None:
     if command == _LOCAL or not family:
         return ProxyHeader(size)
     header = data[:size]
-    _check_extensions(header, _FIXED + _addresses(family))
+    encrypted = _read_extensions(header, _FIXED + _addresses(family))
     if family in _UNIX:
-        return ProxyHeader(size, "", "")
+        return ProxyHeader(size, "", "", encrypted)
     width = _INTERNET[family]
     host = inet_ntop(AF_INET if width == 4 else AF_INET6, header[16 : 16 + width])
     port = int.from_bytes(header[16 + 2 * width : 18 + 2 * width], "big")
-    return ProxyHeader(size, host, str(port))
+    return ProxyHeader(size, host, str(port), encrypted)
 
 
 def _addresses(family: int) -> int:
@@ -116,21 +119,26 @@ def _addresses(family: int) -> int:
     return _UNIX_SIZE if family in _UNIX else 2 * (_INTERNET[family] + 2)
 
 
-def _check_extensions(header: bytes, at: int) -> None:
-    """Check that the type-length-value fields fill the header, and the checksum if one is there."""
+def _read_extensions(header: bytes, at: int) -> bool:
+    """Check that the type-length-value fields fill the header; return whether TLS is in one."""
+    encrypted = False
     while at < len(header):
-        value = at + 3
+        kind, value = header[at], at + 3
         end = value + int.from_bytes(header[at + 1 : value], "big")
         if value > len(header) or end > len(header):
             raise ProxyError("an extension reaches beyond its end")
-        if header[at] == _TLV_CRC32C:
+        if kind == _CRC32C:
             if end - value != 4:
                 raise ProxyError("its checksum is not 4 bytes long")
-            if _crc32c(header[:value] + bytes(4) + header[end:]) != int.from_bytes(
-                header[value:end], "big"
-            ):
+            known = int.from_bytes(header[value:end], "big")
+            if _crc32c(header[:value] + bytes(4) + header[end:]) != known:
                 raise ProxyError("its checksum is wrong")
+        elif kind == _SSL:
+            if end - value < 5:
+                raise ProxyError("what it says of TLS is shorter than 5 bytes")
+            encrypted = bool(header[value] & _ENCRYPTED)
         at = end
+    return encrypted
 
 
 def _crc32c(data: bytes) -> int:

@@ -137,7 +137,7 @@ class Server:
         if bind_here:
             self._sockets = open_all(self._bind, self.config.backlog)
         self._started = True
-        self.plain = self.keeps_alive and self.edge is None and self.config.tls is None
+        self.plain = self.keeps_alive and self.edge is None and self.opening is None
         self._listeners = [Listener(self, sock, bind_here) for sock in self._sockets]
 
     def _make_opening(self) -> Opening | None:

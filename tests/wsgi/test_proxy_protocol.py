@@ -57,6 +57,7 @@ GOOD = [
     (version_2(0x21, 0x32, bytes(216)), "", ""),
     (version_2(0x21, 0x11, IPV4 + PORTS + extension(0x01, b"h2")), "192.0.2.1", "56324"),
     (version_2(0x21, 0x11, IPV4 + PORTS + extension(0x04, bytes(65_000))), "192.0.2.1", "56324"),
+    (version_2(0x21, 0x11, IPV4 + PORTS + extension(0x20, bytes(5))), "192.0.2.1", "56324"),
     (SUMMED, "192.0.2.1", "56324"),
     (version_2(0x21, 0x00, b""), None, None),
     (version_2(0x21, 0x00, b"whatever it is"), None, None),
@@ -121,6 +122,7 @@ BAD = [
     (version_2(0x21, 0x11, IPV4 + PORTS + b"\x01\0"), "reaches beyond"),
     (version_2(0x21, 0x11, IPV4 + PORTS + b"\x01\0\2h"), "reaches beyond"),
     (version_2(0x21, 0x11, IPV4 + PORTS + extension(0x03, b"abc")), "not 4 bytes"),
+    (version_2(0x21, 0x11, IPV4 + PORTS + extension(0x20, b"\1abc")), "shorter than 5"),
     (SUMMED[:-1] + bytes((SUMMED[-1] ^ 1,)), "checksum is wrong"),
     (SUMMED[:20] + bytes((SUMMED[20] ^ 1,)) + SUMMED[21:], "checksum is wrong"),
 ]
@@ -130,6 +132,14 @@ BAD = [
 def test_what_is_none_is_refused(data: bytes, why: str) -> None:
     with pytest.raises(ProxyError, match=why):
         parse_proxy_header(data)
+
+
+@pytest.mark.parametrize(("flags", "encrypted"), [(0, False), (1, True), (7, True), (6, False)])
+def test_tls_between_client_and_proxy(flags: int, encrypted: bool) -> None:
+    told = extension(0x20, bytes((flags, 0, 0, 0, 0)) + extension(0x21, b"TLSv1.3"))
+    header = parse_proxy_header(version_2(0x21, 0x11, IPV4 + PORTS + told))
+    assert header is not None
+    assert header.encrypted is encrypted
 
 
 def test_the_longest_line_is_read() -> None:
