@@ -6,6 +6,7 @@ of a shared one, has. What is not installed is a reason to skip, which names it.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import importlib.util
 import json
@@ -76,6 +77,12 @@ def connect(address: str) -> http.client.HTTPConnection:
     return http.client.HTTPConnection(address, timeout=LIMIT, source_address=source)
 
 
+def address_of(sock: socket.socket) -> str:
+    """`HOST:PORT` of a socket."""
+    host, port = sock.getsockname()
+    return f"{host}:{port}"
+
+
 def ask(
     address: str, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
 ) -> Reply:
@@ -107,6 +114,7 @@ class Program:
         self.lines: list[str] = []
         self.address = ""
         """Where it listens, if that is known: `HOST:PORT` or a path."""
+        self.tls_address = ""
         self._news = threading.Condition()
         self.process = subprocess.Popen(
             argv,
@@ -153,6 +161,11 @@ class Program:
     @property
     def _ended(self) -> bool:
         return not self._reader.is_alive()
+
+    def listen_on(self, sockets: dict[str, socket.socket]) -> None:
+        """Note where it listens."""
+        self.address = address_of(sockets["LISTEN"]) if "LISTEN" in sockets else ""
+        self.tls_address = address_of(sockets["LISTEN_TLS"]) if "LISTEN_TLS" in sockets else ""
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
@@ -266,9 +279,11 @@ class Stage:
         self.folder = folder
         self._programs: list[Program] = []
 
-    def run(self, *argv: str, fds: tuple[int, ...] = (), **environ: str) -> Program:
+    def run(
+        self, *argv: str, fds: tuple[int, ...] = (), environ: dict[str, str] | None = None
+    ) -> Program:
         """Start a program in the folder."""
-        program = Program(list(argv), self.folder, environ, fds)
+        program = Program(list(argv), self.folder, environ or {}, fds)
         self._programs.append(program)
         return program
 
@@ -287,8 +302,10 @@ class Stage:
         program = self.run(
             *(sys.executable, "-m", "greenworld.wsgi", application, "--bind", bind, *options),
             fds=fds,
-            PYTHONPATH=os.pathsep.join([str(HOME), str(SITES)]),
-            SITE_FILE=str(self.file),
+            environ={
+                "PYTHONPATH": os.pathsep.join([str(HOME), str(SITES)]),
+                "SITE_FILE": str(self.file),
+            },
         )
         where = program.wait_for(r"Listening on (?:https?://|unix:)(\S+)")
         program.address = str(self.folder / where) if bind.startswith("unix:") else where
@@ -303,40 +320,59 @@ class Stage:
         return path
 
     def nginx(self, http: str) -> Program:
-        """Start nginx with these lines in its `http` block; `LISTEN` is where it listens.
+        """Start nginx with these lines in its `http` block; it listens on `LISTEN`.
 
-        It takes over a listening socket that is made here: no port can be lost to others.
+        `LISTEN_TLS` may be a second address. Both are sockets that are made here and that nginx
+        takes over: no port can be lost to others.
         """
         binary = need("nginx")
-        with socket.create_server(("127.0.0.1", 0), backlog=512) as sock:
-            address = f"127.0.0.1:{sock.getsockname()[1]}"
+        with self._sockets(http) as sockets:
+            for token, sock in sockets.items():
+                http = http.replace(token, address_of(sock))
             user = "user root;" if os.geteuid() == 0 else ""
-            config = NGINX.replace("USER", user).replace("HTTP", http).replace("LISTEN", address)
-            (self.folder / "nginx.conf").write_text(config)
+            (self.folder / "nginx.conf").write_text(
+                NGINX.replace("USER", user).replace("HTTP", http)
+            )
+            fds = tuple(sock.fileno() for sock in sockets.values())
             command = (binary, "-p", str(self.folder), "-c", "nginx.conf", "-e", "stderr")
-            checked = self.run(*command, "-t")
-            assert checked.end() == 0, checked.said
-            program = self.run(*command, fds=(sock.fileno(),), NGINX=f"{sock.fileno()};")
-        program.address = address
+            self.check(*command, "-t")
+            inherited = "".join(f"{fd};" for fd in fds)
+            program = self.run(*command, fds=fds, environ={"NGINX": inherited})
+            program.listen_on(sockets)
         program.wait_for("start worker process ")
         return program
 
     def haproxy(self, config: str) -> Program:
-        """Start HAProxy with these lines after a `defaults`; `LISTEN` is where it listens.
-
-        As with nginx, that is a socket which is made here.
-        """
+        """Start HAProxy with this configuration; `LISTEN` and `LISTEN_TLS` are as for nginx."""
         binary = need("haproxy")
-        with socket.create_server(("127.0.0.1", 0), backlog=512) as sock:
-            config = HAPROXY + config.replace("LISTEN", f"fd@{sock.fileno()}")
+        with self._sockets(config) as sockets:
+            for token, sock in sockets.items():
+                config = config.replace(token, f"fd@{sock.fileno()}")
             (self.folder / "haproxy.cfg").write_text(config)
-            fds = (sock.fileno(),)
-            checked = self.run(binary, "-c", "-f", "haproxy.cfg", fds=fds)
-            assert checked.end() == 0, checked.said
+            fds = tuple(sock.fileno() for sock in sockets.values())
+            self.check(binary, "-c", "-f", "haproxy.cfg", fds=fds)
             program = self.run(binary, "-W", "-db", "-f", "haproxy.cfg", fds=fds)
-            program.address = f"127.0.0.1:{sock.getsockname()[1]}"
+            program.listen_on(sockets)
         program.wait_for("Loading success")
         return program
+
+    @contextlib.contextmanager
+    def _sockets(self, config: str) -> Iterator[dict[str, socket.socket]]:
+        """A listening socket for each token of the configuration, the longer token first."""
+        with contextlib.ExitStack() as opened:
+            yield {
+                token: opened.enter_context(socket.create_server(("127.0.0.1", 0), backlog=512))
+                for token in ("LISTEN_TLS", "LISTEN")
+                if re.search(rf"\b{token}\b", config)
+            }
+
+    def check(
+        self, *argv: str, fds: tuple[int, ...] = (), environ: dict[str, str] | None = None
+    ) -> str:
+        """Run a program to its end, which must be a good one; return what it said."""
+        program = self.run(*argv, fds=fds, environ=environ)
+        assert program.end() == 0, program.said
+        return program.said
 
     def close(self) -> None:
         """End what runs, the last one first."""
@@ -361,14 +397,6 @@ http {
     scgi_temp_path scgi;
     HTTP
 }
-"""
-
-HAPROXY = """
-defaults
-    mode http
-    timeout connect 20s
-    timeout client 60s
-    timeout server 60s
 """
 
 

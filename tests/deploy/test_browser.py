@@ -33,7 +33,7 @@ def test_chromium_loads_a_page_and_uploads_a_form(
     ]
     if os.geteuid() == 0:  # its sandbox does not start as root
         options.append("--no-sandbox")
-    stage.run(binary, *options, f"http://{site.address}/", HOME=str(stage.folder))
+    stage.run(binary, *options, f"http://{site.address}/", environ={"HOME": str(stage.folder)})
     seen = site.get("/reports").json()
     page, upload = seen["reports"]
     assert page == {"answers": list(range(20)), "images": 12, "color": "rgb(1, 2, 3)"}

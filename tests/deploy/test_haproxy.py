@@ -20,6 +20,11 @@ PIECE = bytes(range(256)) * 256
 PIECES = 512
 CONTENT = PIECE * PIECES
 CONFIG = """
+defaults
+    mode http
+    timeout connect 20s
+    timeout client 60s
+    timeout server 60s
 frontend in
     bind LISTEN
     default_backend site

@@ -127,6 +127,19 @@ def wait_for_report(environ: Environ) -> Answer:
     return text(report.pop())
 
 
+def echo(environ: Environ) -> Answer:
+    """Switch to a protocol in which everything comes back."""
+    if "greenworld.upgrade" not in environ:
+        return text("an Upgrade is missing\n", "426 Upgrade Required", ("Upgrade", "echo"))
+    taken = environ["greenworld.upgrade"]()
+    taken.sendall(
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n"
+    )
+    while data := taken.recv(65536):
+        taken.sendall(data)
+    return text("")
+
+
 ROUTES: dict[str, Callable[[Environ], Answer]] = {
     "/": hello,
     "/pid": pid,
@@ -141,6 +154,7 @@ ROUTES: dict[str, Callable[[Environ], Answer]] = {
     "/zipped": zipped,
     "/unzip": unzip,
     "/file": file,
+    "/echo": echo,
     "/report": take_report,
     "/reported": wait_for_report,
 }
