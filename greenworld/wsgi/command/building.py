@@ -26,7 +26,9 @@ _NEEDS: Final = {
 """Options that mean nothing without another one."""
 _NEED_WORKERS: Final = ("preload", "max_requests")
 _READERS: Final = {
+    "access_format": ("greenworld.wsgi.access_format", "compile_format"),
     "bind": ("greenworld.wsgi.binds", "parse"),
+    "request_id_header": ("greenworld.wsgi.request_id", "header_key"),
     "trusted_proxies": ("greenworld.wsgi.trust", "TrustedProxies"),
 }
 """Who reads a value that has a grammar of its own, and raises ValueError; loaded when it is set."""
@@ -50,7 +52,7 @@ def build(given: Mapping[str, Given]) -> Settings:
     _check_app(given)
     _check_needs(given)
     _check_processes(given)
-    _check_health_path(given["health_path"])
+    _check_logs(given)
     _check_directories(given)
     _check_values(given)
     fields: dict[str, dict[str, Any]] = {"settings": {}, "server": {}, "limits": {}, "tls": {}}
@@ -90,9 +92,13 @@ def _check_processes(given: Mapping[str, Given]) -> None:
             raise SettingsError(f"{given[name].where} needs --workers")
 
 
-def _check_health_path(path: Given) -> None:
-    if path.value is not None and not path.value.startswith("/"):
-        raise SettingsError(f"{path.where}: {path.value!r} is not a path that begins with '/'")
+def _check_logs(given: Mapping[str, Given]) -> None:
+    for name in ("access_log", "error_log"):
+        if _is_set(given, "log_config") and given[name].value not in (None, "-"):
+            raise SettingsError(
+                f"{given[name].where} names a file, against {given['log_config'].where}:"
+                " with that, name the file in it"
+            )
 
 
 def _check_directories(given: Mapping[str, Given]) -> None:

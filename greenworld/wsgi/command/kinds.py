@@ -61,16 +61,20 @@ class Kind:
 class Text(Kind):
     """A text that is taken as it is: a name, a path."""
 
+    pattern: str = ".+"
+    what: str = "a text that is not empty"
+    """What the pattern matches."""
+
     def parse(self, text: str) -> str:
-        """Take any text but an empty one."""
-        if not text:
+        """Take any text of the pattern."""
+        if re.fullmatch(self.pattern, text, re.DOTALL) is None:
             raise ValueError
         return text
 
     @property
     def one(self) -> str:
         """What a right value is."""
-        return "a text that is not empty"
+        return self.what
 
 
 @dataclass(frozen=True)

@@ -283,7 +283,7 @@ SECTIONS: Final = (
             ),
             Option(
                 "health_path",
-                Text("PATH", optional=True),
+                Text("PATH", True, "/[!-~]*", "a path that begins with '/', without spaces"),
                 "a path that the server itself answers: 200, and 503 while it stops; it is not in"
                 " the access log",
             ),

@@ -39,6 +39,7 @@ def test_values(argv: str, found: dict[str, Any]) -> None:
     [
         ("--keep-alive soon", "--keep-alive: 'soon' is not a number of seconds, 0 or more, such"),
         ("--keep-alive=-1", "--keep-alive: '-1' is not"),
+        ("--health-path health", "--health-path: 'health' is not a path that begins with"),
         ("--bind x --sni y", "--sni: 'y' is not a list of NAME=CERTIFICATE"),
         ("a b", "'b' is one argument too many: there is one application"),
         ("--app a", "there is no option --app: did you mean --app-dir"),

@@ -21,6 +21,7 @@ from greenworld.wsgi.command.kinds import (
 )
 
 MAYBE = Count(optional=True)
+PATH = Text("PATH", True, "/[a-z]*", "a path")
 COLOURS = Choice(choices=("red", "green"))
 
 
@@ -55,6 +56,9 @@ def is_refused(read: Callable[[Any], Any], value: object) -> bool:
         (Switch(), "Yes", True),
         (Switch(), "off", False),
         (Text(), "none", "none"),
+        (Text(), "two\nlines", "two\nlines"),
+        (PATH, "/a", "/a"),
+        (PATH, "none", None),
         (Text(optional=True), "none", None),
         (Many(), "a", ("a",)),
         (Many(), " a, b,,", ("a", "b")),
@@ -80,6 +84,7 @@ def test_texts(kind: Kind, text: str, value: Any) -> None:
         *((COLOURS, text) for text in ("", "blue", "Red", "none")),
         *((Switch(), text) for text in ("", "2", "maybe", "none")),
         (Text(), ""),
+        *((PATH, text) for text in ("", "a", "/A", "/a\n")),
         (Many(choices=("a", "b")), "a,c"),
         *((Hosts(), text) for text in ("a", "=c", "a=", "a=:k", "a=c,b")),
     ],
@@ -134,6 +139,7 @@ def test_toml_of_another_kind(kind: Kind, given: object) -> None:
         (COLOURS, "one of 'red', 'green'"),
         (Switch(), "true or false (also 1 or 0, yes or no, on or off)"),
         (Text(), "a text that is not empty"),
+        (PATH, "a path, or 'none'"),
         (Many(choices=("a", "b")), "a list of a, b, or 'none'"),
     ],
 )
