@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from greenworld.hub import sleep, spawn
+from greenworld.hub.poller import READ
 from greenworld.wsgi.admission import Turn
 from greenworld.wsgi.binds import INTERNET, BoundSocket, display, remove_file
 from greenworld.wsgi.connection import Connection
@@ -148,8 +149,9 @@ class Listener:
                 room.wait()
                 continue
             if self._scarce:
-                self._scarce = False
+                self._io.wait_ready(READ)  # only for somebody who waits
                 room.make("few descriptors are left")
+                self._scarce = room.is_scarce(self._sock.fileno())
                 continue
             if not self._accept_next():
                 return
@@ -180,7 +182,7 @@ class Listener:
         sock.setblocking(False)
         host, port = (peer[0], str(peer[1])) if self._internet else ("", "")
         connection = self._kind(self, sock, self.server.hub.io(fd), host, port)
-        self._scarce = self.server.room.scarce(fd)
+        self._scarce = self.server.room.is_last(fd)
         if self._peers is not None and not self._peers.enter(connection):
             connection.close()
             return True

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections import deque
+from os import close, dup
 from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
 from sys import maxsize
 from typing import TYPE_CHECKING, Any, Final
@@ -48,9 +49,18 @@ class Room:
         """Wait until a connection has closed. **Blocks**."""
         self._park(None)
 
-    def scarce(self, fd: int) -> bool:
-        """Whether a descriptor of that number is one of the last: the lowest free one is taken."""
+    def is_last(self, fd: int) -> bool:
+        """Whether a descriptor that was just made is one of the last: the lowest free is taken."""
         return fd >= self._end
+
+    def is_scarce(self, any_fd: int) -> bool:
+        """Whether the next descriptor would be one of the last. Raises OSError if there is none.
+
+        What is not known is asked by making one, a copy of `any_fd`.
+        """
+        probe = dup(any_fd)
+        close(probe)
+        return self.is_last(probe)
 
     def make(self, why: str) -> None:
         """Descriptors run short: end an idle connection, or wait. **Blocks** briefly."""
