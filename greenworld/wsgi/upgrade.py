@@ -19,19 +19,19 @@ from __future__ import annotations
 import sys
 from _socket import SHUT_WR, SO_KEEPALIVE, SOL_SOCKET
 from _socket import socket as RawSocket
-from _thread import get_ident
 from errno import EBADF
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from greenworld.hub import Lock
+from greenworld.hub import Lock, get_hub
+from greenworld.hub.current import has_hub
 from greenworld.hub.waiter import wake_all
 from greenworld.wsgi.errors import ClientDisconnected
-from greenworld.wsgi.gateway import Application, Exchange
-from greenworld.wsgi.response import ResponseHead
+from greenworld.wsgi.gateway import Application, Exchange, ExcInfo
+from greenworld.wsgi.response import Header, ResponseHead
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from greenworld.wsgi.body import Body, EmptyBody
     from greenworld.wsgi.connection import Connection
@@ -90,6 +90,14 @@ class UpgradeExchange(Exchange):
             self.socket.end()
         if self.taken:
             self.connection.linger()
+
+    def start_response(
+        self, status: str, headers: list[Header], exc_info: ExcInfo | None = None
+    ) -> Callable[[bytes], None]:
+        """Set the head of the answer, if there is to be one."""
+        if self.taken:
+            return self.write
+        return super().start_response(status, headers, exc_info)
 
     def _send_all(self, blocks: list[bytes] | tuple[bytes, ...]) -> None:
         if not self.taken:
@@ -153,7 +161,7 @@ class UpgradedSocket:
         exchange, connection = self._exchange, self._connection
         if exchange is None:
             raise OSError(EBADF, "the connection was closed")
-        if connection.io.hub.thread_id != get_ident():
+        if not has_hub() or get_hub() is not connection.io.hub:
             raise RuntimeError(
                 "a connection belongs to the OS thread of its server: use it in green threads,"
                 " such as those that threading makes after monkey_patch()"
