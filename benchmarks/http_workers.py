@@ -91,6 +91,7 @@ def format_report(results: dict[str, Samples]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark and print its report; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.http_workers", description=__doc__)
+    parser.add_argument("--paths", nargs="+", choices=PATHS, default=list(PATHS))
     parser.add_argument("--repeat", type=int, default=3, help="turns")
     parser.add_argument("--seconds", type=int, default=4, help="of load a turn")
     options = parser.parse_args(arguments)
@@ -99,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     print(f"{describe_machine()}; nothing pinned")
     try:
-        results = {path: measure(path, options.repeat, options.seconds) for path in PATHS}
+        results = {path: measure(path, options.repeat, options.seconds) for path in options.paths}
     except (ChildError, wrk.WrkError) as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
