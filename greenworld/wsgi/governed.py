@@ -7,7 +7,6 @@ of the plain one where a limit is set: a server without them pays nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from greenworld.wsgi.gateway import Exchange
     from greenworld.wsgi.server import Server
 
-__all__ = ["GovernedConnection", "Governor", "governed", "governor_for"]
+__all__ = ["GovernedConnection", "Governor", "governor_for"]
 
 
 class Governor:
@@ -117,11 +116,3 @@ class GovernedConnection(Connection):
     def _wait(self) -> None:
         self.unbound()
         super()._wait()
-
-
-@cache
-def governed(kind: type[Connection]) -> type[Connection]:
-    """Return the class of connections that are `kind`, and governed."""
-    if kind is Connection:
-        return GovernedConnection
-    return type(f"Governed{kind.__name__}", (GovernedConnection, kind), {"__slots__": ()})

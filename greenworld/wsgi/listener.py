@@ -24,7 +24,7 @@ from greenworld.wsgi.binds import INTERNET, BoundSocket, display, remove_file
 from greenworld.wsgi.connection import Connection
 from greenworld.wsgi.environ import HeadTable
 from greenworld.wsgi.files import FileWrapper
-from greenworld.wsgi.governed import governed
+from greenworld.wsgi.governed import GovernedConnection
 from greenworld.wsgi.hints import send_early_hints
 from greenworld.wsgi.log import ErrorStream
 
@@ -92,7 +92,7 @@ class Listener:
         self.opening: Callable[[Connection], None] | None = server.opening
         """What a new connection goes through first, in a green thread of its own."""
         governor = server.governor
-        self._kind = Connection if governor is None else governed(Connection)
+        self._kind = Connection if governor is None else GovernedConnection
         self._peers = None if governor is None else governor.peers
         admission = None if governor is None else governor.admission
         self._turn = None if admission is None else Turn(admission)
