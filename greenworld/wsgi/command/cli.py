@@ -17,7 +17,6 @@ from greenworld.wsgi.command.errors import SettingsError
 from greenworld.wsgi.command.reading import read
 from greenworld.wsgi.command.running import run
 from greenworld.wsgi.command.settings import Settings
-from greenworld.wsgi.command.showing import show_all
 
 __all__ = ["main"]
 
@@ -28,7 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         given = read(argv, os.environ)
         if given["show_config"].value:
-            print(show_all(given), end="")
+            # Imported only when it is asked for: serving needs no JSON.
+            showing = importlib.import_module("greenworld.wsgi.command.showing")
+            print(showing.show_all(given), end="")
             return 0
         change_directory(given)
         settings = build(given)
