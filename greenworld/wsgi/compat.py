@@ -15,23 +15,10 @@ from greenworld.wsgi.gateway import Application
 from greenworld.wsgi.http1 import Limits
 from greenworld.wsgi.listener import SocketLike
 from greenworld.wsgi.log import LogStream
+from greenworld.wsgi.logger import LoggerStream
 from greenworld.wsgi.server import Server
 
 __all__ = ["server"]
-
-
-class _LoggerStream:
-    """Lines of the access log as records of a logger."""
-
-    def __init__(self, logger: logging.Logger) -> None:
-        self._logger = logger
-
-    def write(self, text: str) -> None:
-        for line in text.splitlines():
-            self._logger.info("%s", line)
-
-    def flush(self) -> None:
-        """Handlers flush by themselves."""
 
 
 def server(
@@ -57,7 +44,11 @@ def server(
     """
     stream: LogStream | None = None
     if log_output:
-        stream = _LoggerStream(log) if isinstance(log, logging.Logger) else log or sys.stderr
+        stream = (
+            LoggerStream(log, logging.INFO)
+            if isinstance(log, logging.Logger)
+            else log or sys.stderr
+        )
     defaults = Config()
     idle = defaults.keep_alive if keepalive is True else float(keepalive)
     config = Config(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from greenworld.wsgi.gateway import Application, Exchange
 
-__all__ = ["REQUEST_ID", "RequestIds"]
+__all__ = ["REQUEST_ID", "RequestIds", "header_key"]
 
 REQUEST_ID: Final = "greenworld.request_id"
 """The key of the environment for a request's name, where `Config.request_id_environ` is set."""
@@ -31,22 +31,25 @@ _WELL_FORMED = re.compile(r"[A-Za-z0-9._~:/+=@\-]{1,128}")
 _TOKEN: Final = frozenset(TOKEN.decode("ascii"))
 
 
+def header_key(header: str) -> str:
+    """Return a header's key in the environment. Raises ValueError for what names no header."""
+    if not header or not _TOKEN.issuperset(header) or "_" in header:
+        raise ValueError(f"request_id_header must be the name of a header, not {header!r}")
+    return "HTTP_" + header.upper().replace("-", "_")
+
+
 class RequestIds:
     """Names the requests of one server.
 
     `header` is the field in which a proxy names a request, None for none; `trusts` says whether
-    the peer at that address is such a proxy, None for "nobody is". Raises ValueError for what is
-    no field name.
+    the peer at that address is such a proxy, None for "nobody is". Raises ValueError for what
+    names no header.
     """
 
     __slots__ = ("_count", "_key", "_prefix", "_trusts")
 
     def __init__(self, header: str | None, trusts: Callable[[str], bool] | None) -> None:
-        self._key: str | None = None
-        if header is not None:
-            if not header or not _TOKEN.issuperset(header) or "_" in header:
-                raise ValueError(f"request_id_header must be the name of a header, not {header!r}")
-            self._key = "HTTP_" + header.upper().replace("-", "_")
+        self._key = None if header is None else header_key(header)
         self._trusts = trusts
         # Not at import: a supervisor may have imported this before it forked.
         self._prefix = os.urandom(8).hex() + "-"

@@ -255,7 +255,8 @@ def test_the_graceful_time_is_bounded(run: Run) -> None:
         assert client.recv(100) == b""
         code, _, err = command.end()
     assert code == 0
-    assert err == "greenworld.wsgi: stopped before 1 request(s) could be finished\n"
+    assert err.endswith("] greenworld.wsgi: stopped before 1 request(s) could be finished\n")
+    assert err.count("\n") == 1
 
 
 def test_an_application_that_exits_is_named(run: Run) -> None:
