@@ -18,7 +18,7 @@ import greenworld.wsgi
 
 HOME = Path(greenworld.wsgi.__file__).parents[2]
 LIMIT = 30.0
-_ENVIRON = {
+ENVIRON = {
     **{name: text for name, text in os.environ.items() if not name.startswith("GREENWORLD_")},
     "PYTHONPATH": str(HOME),
     # A module that is written twice within a second must not come from the cache.
@@ -33,7 +33,7 @@ class Command:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "greenworld.wsgi", *argv],
             cwd=directory,
-            env={**_ENVIRON, **environ},
+            env={**ENVIRON, **environ},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
