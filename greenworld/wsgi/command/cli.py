@@ -27,9 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         given = read(argv, os.environ)
         if given["show_config"].value:
-            # Imported only when it is asked for: serving needs no JSON.
+            # Imported only when it is asked for: serving needs no JSON. TOML is always UTF-8.
             showing = importlib.import_module("greenworld.wsgi.command.showing")
-            print(showing.show_all(given), end="")
+            sys.stdout.buffer.write(showing.show_all(given).encode("utf-8", "backslashreplace"))
             return 0
         change_directory(given)
         settings = build(given)

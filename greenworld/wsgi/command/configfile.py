@@ -42,15 +42,16 @@ class ConfigFile:
 def find_file(path: str | None) -> ConfigFile | None:
     """Return the file that was named, or the project's in the working directory, or None.
 
-    Raises `SettingsError` for a named file that cannot be read, and for one that is not TOML.
+    Raises `SettingsError` for a file that cannot be read, and for one that is not TOML: settings
+    that are left aside without a word may be limits.
     """
     try:
         with open(path or PROJECT, "rb") as file:
             data = file.read()
     except OSError as error:
-        if path is None:
+        if path is None and isinstance(error, FileNotFoundError):
             return None
-        raise SettingsError(f"cannot read {path}: {error.strerror}") from None
+        raise SettingsError(f"cannot read {path or PROJECT}: {error.strerror}") from None
     if path is None and not _MENTIONED.search(data):
         return None
     return ConfigFile(path or PROJECT, data)

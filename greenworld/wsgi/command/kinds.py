@@ -220,7 +220,10 @@ class Many(Kind):
 
     def parse(self, text: str) -> tuple[str, ...]:
         """Split at commas."""
-        return self.checked(tuple(part.strip() for part in text.split(",") if part.strip()))
+        parts = tuple(part.strip() for part in text.split(",") if part.strip())
+        if not parts:
+            raise ValueError
+        return self.checked(parts)
 
     def from_toml(self, value: object) -> tuple[str, ...]:
         """Take an array, or one text."""

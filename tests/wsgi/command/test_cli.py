@@ -158,9 +158,11 @@ def test_options_from_the_environment_and_the_project(run: Run, tmp_path: Path) 
 
 
 def test_show_config(run: Run) -> None:
-    code, out, err = run("--show-config", "--workers", "2", GREENWORLD_KEEP_ALIVE="5").end()
+    command = run("é:app", "--show-config", "--workers", "2", GREENWORLD_KEEP_ALIVE="5")
+    code, out, err = command.end()
     assert (code, err) == (0, "")
     assert re.search(r"^keep_alive = 5 +# environment$", out, re.MULTILINE)
+    assert out.startswith('# Application\napp = "é:app"')
     assert re.search(r"^workers = 2 +# command line$", out, re.MULTILINE)
     assert re.search(r"^head_timeout = 30 +# default$", out, re.MULTILINE)
 

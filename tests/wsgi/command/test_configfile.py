@@ -65,6 +65,9 @@ def test_a_file_that_is_not_there() -> None:
         find_file("absent.toml")
     with pytest.raises(SettingsError, match=r"cannot read \.: Is a directory"):
         find_file(".")
+    Path("pyproject.toml").mkdir()
+    with pytest.raises(SettingsError, match=r"cannot read pyproject\.toml: Is a directory"):
+        find_file(None)
 
 
 def test_without_a_reader(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,6 +85,7 @@ def test_texts(kind: Kind, text: str, value: Any) -> None:
         *((Switch(), text) for text in ("", "2", "maybe", "none")),
         (Text(), ""),
         *((PATH, text) for text in ("", "a", "/A", "/a\n")),
+        *((Many(), text) for text in ("", " , ")),
         (Many(choices=("a", "b")), "a,c"),
         *((Hosts(), text) for text in ("a", "=c", "a=", "a=:k", "a=c,b")),
     ],
