@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
@@ -16,19 +17,20 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 FRAMEWORKS = ("flask", "django", "falcon", "bottle", "pyramid")
+INSTALLED = [name for name in FRAMEWORKS if importlib.util.find_spec(name)]
 CONTENT = bytes(range(256)) * 1000
 
 
-@pytest.fixture(scope="module", params=FRAMEWORKS)
-def site(
-    request: pytest.FixtureRequest,
-    shared_stage: Stage,
-    needs_module: Callable[[str], None],
-) -> Iterator[Program]:
-    needs_module(request.param)
+@pytest.fixture(scope="module", params=INSTALLED)
+def site(request: pytest.FixtureRequest, shared_stage: Stage) -> Iterator[Program]:
     program = shared_stage.serve(f"{request.param}_site:app")
     yield program
     program.close()
+
+
+def test_no_framework_is_missing() -> None:
+    if missing := ", ".join(set(FRAMEWORKS) - set(INSTALLED)):
+        pytest.skip(f"needs the libraries {missing}: pip install -e '.[libraries]'")
 
 
 def framework(site: Program) -> str:

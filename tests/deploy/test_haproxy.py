@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
+import socket
+import ssl
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.certificates import Authority
 
 if TYPE_CHECKING:
     from tests.deploy.conftest import Connect, Program, Stage
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 CLIENT = "127.0.0.2"
+LIMIT = 40.0
 PIECE = bytes(range(256)) * 256
 PIECES = 512
 CONTENT = PIECE * PIECES
@@ -123,6 +128,24 @@ def test_proxy_header_tells_the_client(stage: Stage, version: str) -> None:
     digest = hashlib.sha256(CONTENT).hexdigest()
     assert haproxy.ask("POST", "/digest", CONTENT).json()["digest"] == digest
     site.wait_for(rf'^{CLIENT} .*"POST /digest HTTP/1\.1" 200')
+
+
+def test_tls_passed_through_behind_a_proxy_header(stage: Stage) -> None:
+    authority = Authority(stage.folder)
+    certificate, key = authority.issue("localhost")
+    options = ("--certfile", certificate, "--keyfile", key)
+    options += ("--proxy-protocol", "--trusted-proxies", "127.0.0.1")
+    site = stage.serve("probe:app", *options)
+    config = CONFIG.replace("mode http", "mode tcp").replace("    http-reuse always\n", "")
+    haproxy = stage.haproxy(config.replace("UPSTREAM", f"{site.address} send-proxy-v2"))
+    context = ssl.create_default_context(cafile=authority.certificate)
+    host, port = haproxy.address.split(":")
+    raw = socket.create_connection((host, int(port)), LIMIT, (CLIENT, 0))
+    with context.wrap_socket(raw, server_hostname="localhost") as client:
+        client.sendall(b"GET /environ HTTP/1.0\r\n\r\n")
+        with client.makefile("rb") as answer:
+            environ = json.loads(answer.read().partition(b"\r\n\r\n")[2])
+    assert (environ["REMOTE_ADDR"], environ["wsgi.url_scheme"]) == (CLIENT, "https")
 
 
 def test_forwarded_headers_tell_the_client(stage: Stage) -> None:
