@@ -50,6 +50,9 @@ def run_reloading(settings: Settings, start_directory: str) -> int:
         return 1
     try:
         _Reloader(settings, sockets, start_directory).run()
+    except OSError as error:  # among others, the system's limit on watches
+        _say(f"--reload cannot go on: {error}")
+        return 1
     finally:
         for sock in sockets:
             remove_file(sock)

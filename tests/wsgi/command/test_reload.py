@@ -268,6 +268,20 @@ def test_an_address_in_use(run: Run) -> None:
     assert err == f"greenworld.wsgi: cannot listen on {bind}: Address already in use\n"
 
 
+def test_a_watch_that_cannot_be(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "watchfiles.py").write_text(
+        "class DefaultFilter: ...\nclass Change: ...\n"
+        "def watch(*paths, **options): raise OSError('OS file watch limit reached')\n"
+    )
+    command = run(
+        *("app:app", "--reload", "--bind", "unix:socket"),
+        PYTHONPATH=f"{tmp_path}{os.pathsep}{HOME}",
+    )
+    message = "greenworld.wsgi: --reload cannot go on: OS file watch limit reached\n"
+    assert command.end() == (1, "", message)
+    assert not (tmp_path / "socket").exists()
+
+
 def test_without_watchfiles(run: Run, tmp_path: Path) -> None:
     (tmp_path / "watchfiles.py").write_text(
         "raise ModuleNotFoundError('No module named watchfiles', name='watchfiles')"
