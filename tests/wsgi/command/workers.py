@@ -124,6 +124,7 @@ class Supervised:
             lines.wait_for_end()
             assert stream is not None
             stream.close()
+        print(self.err.text, file=sys.stderr)  # shown if the test fails
 
 
 Supervise = Callable[..., Supervised]
