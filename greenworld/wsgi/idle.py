@@ -71,12 +71,19 @@ class IdleConnections:
                     return True
         return False
 
+    def give_up_heads(self) -> None:
+        """Wait for the rest of a head no longer: the server stops."""
+        self._give_up([connection for connection in self.heads if connection.buffer])
+
+    def _give_up(self, connections: list[Connection]) -> None:
+        for connection in connections:
+            if connection.io.unwatch_read(connection):
+                connection.thread = spawn(_answer_too_late, connection)
+
     def _look(self) -> None:
         self.timer = None  # first, so that what goes wrong below does not end it for good
         now = self._clock.tick()
-        for connection in _longer_than(self.heads, now - self._head_timeout):
-            if connection.io.unwatch_read(connection):
-                connection.thread = spawn(_give_up, connection)
+        self._give_up(_longer_than(self.heads, now - self._head_timeout))
         for connection in _longer_than(self.fresh, now - self._cool_after):
             since = self.fresh.pop(connection)
             connection.lane = self.cold
@@ -99,7 +106,7 @@ def _longer_than(lane: Lane, since: float) -> list[Connection]:
     return found
 
 
-def _give_up(connection: Connection) -> None:
+def _answer_too_late(connection: Connection) -> None:
     """The head has not come in time: say so, unless the client never said anything."""
     if connection.buffer:
         refuse(connection, HttpError(408, "the request head did not come in time"))

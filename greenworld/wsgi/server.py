@@ -3,9 +3,10 @@
 1. A server belongs to the hub of the OS thread that starts it. `request_stop` may be called
    from anywhere, the rest from that thread's green threads.
 2. Stopping: what has connected is accepted, listeners close; a connection between two requests
-   is served if its next one has arrived, else closed at once; one that has just connected has
-   `NEWCOMER_SECONDS` for its first request, which may be on its way; what is being answered is
-   finished with `Connection: close`. What is left after the graceful time is killed.
+   is served if its next one has arrived, else closed at once; one that has just connected, or
+   sent a part of a head, has `NEWCOMER_SECONDS` for the rest, which may be on its way; what is
+   being answered is finished with `Connection: close`. What is left after the graceful time is
+   killed; what waits for its turn (`max_in_flight`) then never begins.
 """
 
 from __future__ import annotations
@@ -183,6 +184,7 @@ class Server:
             self.opening.give_up()
         for connection in self.idle.all():
             connection.dismiss()
+        self.idle.give_up_heads()
         self._let_finish(until)
         finished = not self.connections
         if self.governor is not None and self.governor.admission is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import io
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -239,3 +240,133 @@ def test_a_second_stop_cuts_the_first_one_short(serve: Serve) -> None:
     assert running.server.stop_requested
     running.stop(0)
     assert gate.ended == ["GreenletExit"]
+
+
+class Slow:
+    """An application that says what it has come to, and goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.go = threading.Event()
+        self.paths: list[str] = []
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        self.paths.append(environ["PATH_INFO"])
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        if environ["PATH_INFO"] == "/stream":
+            yield b"first"
+        self.begun.set()
+        body = environ["wsgi.input"].read() if environ["PATH_INFO"] == "/upload" else b"last"
+        while not self.go.is_set():
+            sleep(0.001)
+        yield body
+
+
+def stop_begins(running: Any) -> None:
+    """Ask for a stop with all the time in the world, and wait until it has begun."""
+    running.server.request_stop(1000)
+    knock_until_refused(running)
+
+
+def test_a_stop_lets_streams_and_uploads_finish(serve: Serve) -> None:
+    application = Slow()
+    running = serve(application)
+    stream = running.connect()
+    stream.send(b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert stream.read_line() == b"HTTP/1.1 200 OK\r\n"
+    assert application.begun.wait(LIMIT)
+    application.begun.clear()
+    upload = running.connect()
+    upload.send(b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc")
+    assert application.begun.wait(LIMIT)
+    stop_begins(running)
+    upload.send(b"def")
+    upload.send(b"ghi")
+    application.go.set()
+    reply = upload.reply()
+    assert (reply.body, reply.headers["connection"]) == (b"abcdefghi", "close")
+    assert upload.at_end()
+    while stream.read_line() != b"\r\n":
+        pass
+    assert [stream.read_chunk(), stream.read_chunk()] == [b"first", b"last"]
+    assert stream.read_line() == b"0\r\n"
+    assert stream.read_line() == b"\r\n"
+    assert stream.at_end()  # its head had left before the stop: only the end says so
+    running.thread.join(LIMIT)
+    assert not running.thread.is_alive()
+    assert running.errors.getvalue() == ""
+
+
+def test_a_stop_answers_a_pipeline_up_to_the_word_close(serve: Serve) -> None:
+    """What follows was not begun, and the client may send it again (RFC 9112, section 9.3.2)."""
+    application = Slow()
+    running = serve(application)
+    client = running.connect()
+    client.send(b"".join(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % i for i in range(3)))
+    assert application.begun.wait(LIMIT)
+    stop_begins(running)
+    application.go.set()
+    reply = client.reply()
+    assert (reply.body, reply.headers["connection"]) == (b"last", "close")
+    running.thread.join(LIMIT)
+    assert application.paths == ["/0"]
+
+
+def part_of_a_head(running: Any) -> Client:
+    """A connection that has sent one, which the server has seen."""
+    client: Client = running.connect()
+    client.send(b"GET / HTTP/1.1\r\nHo")
+    while not running.on_hub(lambda: [one for one in running.server.idle.heads if one.buffer]):
+        pass
+    return client
+
+
+def test_a_stop_waits_a_moment_for_the_rest_of_a_head(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[Server.__module__], "NEWCOMER_SECONDS", 1000)
+    running = serve(hello)
+    client = part_of_a_head(running)
+    stop_begins(running)
+    reply = client.ask(b"st: a\r\n\r\n")
+    assert (reply.body, reply.headers["connection"]) == (b"hello", "close")
+
+
+def test_a_stop_waits_no_longer_for_the_rest_of_a_head(serve: Serve) -> None:
+    running = serve(hello, head_timeout=1000)
+    client = part_of_a_head(running)
+    running.server.request_stop(1000)
+    reply = client.reply()
+    assert (reply.status, reply.headers["connection"]) == (408, "close")
+    client.close()
+    running.thread.join(LIMIT)
+    assert not running.thread.is_alive()
+
+
+def test_a_stop_ends_what_takes_longer_than_it_is_given(serve: Serve) -> None:
+    application = Slow()
+    running = serve(application, graceful_timeout=0.01)
+    stream = running.connect()
+    stream.send(b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert application.begun.wait(LIMIT)
+    running.server.request_stop()
+    with pytest.raises((EOFError, ConnectionResetError, ValueError)):
+        stream.reply()
+    running.thread.join(LIMIT)
+    assert not running.thread.is_alive()
+    assert "stopped before 1 request(s) could be finished" in running.errors.getvalue()
+
+
+def test_a_stop_says_whether_all_was_finished() -> None:
+    for seconds, expected in ((LIMIT, True), (0.0, False)):
+        application = Slow()
+        if expected:
+            application.go.set()
+        errors = io.StringIO()
+        one = Server(application, bind="127.0.0.1:0", config=Config(error_log=errors))
+        one.start()
+        with connect_to(one.address) as sock:
+            sock.sendall(REQUEST)
+            while not application.begun.is_set():
+                sleep(0.001)
+            assert one.stop(seconds) is expected
