@@ -152,6 +152,7 @@ EXTRAS = {
     "greenworld/gunicorn.py": {"gunicorn"},
     "greenworld/patches/psycopg.py": {"psycopg"},
     "greenworld/patches/psycopg2.py": {"psycopg2"},
+    "greenworld/wsgi/command/reload.py": {"watchfiles"},
 }
 """What serves a library may import it: nobody else imports these modules."""
 
