@@ -224,6 +224,20 @@ def test_expect_100_continue_is_answered_when_the_application_reads(serve: Serve
     assert client.get().status == 200
 
 
+def test_too_large_a_body_is_refused_before_it_is_asked_for(serve: Serve) -> None:
+    running = serve(echo, max_body=5)
+    expecting = HEAD + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n"
+    client = running.connect()
+    reply = client.ask(expecting % 6)
+    assert (reply.status, reply.headers["connection"]) == (413, "close")
+    client.sock.shutdown(socket.SHUT_WR)
+    assert client.at_end()
+    client = running.connect()
+    client.send(expecting % 5)
+    assert client.reply().status == 100
+    assert client.ask(b"hello").body == b"POST / hello"
+
+
 def test_no_100_without_a_read_and_then_the_connection_ends(serve: Serve) -> None:
     client = serve(ignore).connect()
     reply = client.ask(HEAD + b"Expect: 100-continue\r\nContent-Length: 5\r\n\r\n")

@@ -20,7 +20,9 @@ from greenworld.wsgi.config import Config
 from greenworld.wsgi.stream import Stream
 
 if TYPE_CHECKING:
-    from tests.wsgi.conftest import Serve
+    from pathlib import Path
+
+    from tests.wsgi.conftest import Running, Serve
 
 LIMIT = 20.0
 SOON = 0.05
@@ -334,3 +336,46 @@ def test_a_slow_reader_on_the_wire(serve: Serve) -> None:
     running.stop()
     assert running.errors.getvalue() == ""
     assert running.access.getvalue().count("\n") == 1
+
+
+def wait_until_blocked(running: Running) -> None:
+    """Wait until the server waits for its client to read."""
+    while not running.on_hub(lambda: any(one.io.writers for one in running.server.connections)):
+        pass
+
+
+@pytest.mark.parametrize("how", ["yield", "write", "file"])
+def test_a_client_that_does_not_read_holds_up_the_application(
+    serve: Serve, tmp_path: Path, how: str
+) -> None:
+    """What waits to be sent is bounded by the kernel's buffers and one block."""
+    piece = b"x" * (1 << 20)
+    pieces = 64
+    made = 0
+    path = tmp_path / "file"
+    with path.open("wb") as file:
+        file.truncate(pieces * len(piece))
+
+    def blocks() -> Iterator[bytes]:
+        nonlocal made
+        for _ in range(pieces):
+            made += 1
+            yield piece
+
+    def app(environ: Environ, start_response: StartResponse) -> Any:
+        write = start_response("200 OK", [("Content-Length", str(pieces * len(piece)))])
+        if how == "file":
+            return environ["wsgi.file_wrapper"](path.open("rb"), 65536)
+        if how == "yield":
+            return blocks()
+        for block in blocks():
+            write(block)
+        return []
+
+    running = serve(app)
+    client = running.connect()
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    wait_until_blocked(running)
+    assert made <= 16  # of 64: what the kernel takes
+    reply = client.reply()
+    assert len(reply.body) == pieces * len(piece)
