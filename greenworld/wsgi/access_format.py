@@ -144,7 +144,7 @@ ATOMS: Final = {atom.text: atom for atom in _ATOMS}
 
 _BY_LETTER: Final = {atom.text[-1]: atom for atom in _ATOMS if atom.prepare is not None}
 _TIMED: Final = frozenset({"%D", "%M", "%T", "%L"})
-_TAIL_ATOM: Final = _BY_LETTER["i"]
+_HEADER: Final = _BY_LETTER["i"]
 _PRELUDE: Final = {
     "connection": "exchange.connection",
     "head": "exchange.head",
@@ -209,16 +209,11 @@ def _atom(match: re.Match[str]) -> tuple[Atom, str]:
 def _function(pieces: list[Piece], client: str) -> Callable[[Any], str]:
     """Make the function that puts the pieces together."""
     names: dict[str, Any] = dict(_HELPERS)
-    tail: list[Piece] = []
-    while pieces and (isinstance(pieces[-1], str) or pieces[-1][0] is _TAIL_ATOM):
-        tail.insert(0, pieces.pop())
-    if len(tail) == 1:
-        pieces.append(tail[0])
-    else:
-        names["say_tail"] = _tail_function(tail)
+    start, end = _longest_run(pieces)
     parts = [_source(piece, names, client) for piece in pieces]
-    if len(tail) > 1:
-        parts.append('f"""{block.log_part or block.say(say_tail)}"""')
+    if start < end:
+        names["say_run"] = _run_function(pieces[start:end])
+        parts[start:end] = ["f'{block.log_part or block.say(say_run)}'"]
     body = " ".join(parts)
     lines = ["def render(exchange):"]
     for name, origin in _PRELUDE.items():
@@ -228,6 +223,36 @@ def _function(pieces: list[Piece], client: str) -> Callable[[Any], str]:
     exec("\n".join(lines), names)
     render: Callable[[Any], str] = names["render"]
     return render
+
+
+def _longest_run(pieces: list[Piece]) -> tuple[int, int]:
+    """Find the slice with the most headers that holds nothing but headers and text."""
+    best = (0, 0)
+    most = start = headers = 0
+    for at, piece in enumerate(pieces):
+        if isinstance(piece, str):
+            continue
+        if piece[0] is not _HEADER:
+            start, headers = at + 1, 0
+            continue
+        headers += 1
+        if headers > most:
+            most, best = headers, (start, at + 1)
+    if most and best[1] == len(pieces) - 1:  # and the text that ends the line
+        best = (best[0], len(pieces))
+    return best
+
+
+def _run_function(run: list[Piece]) -> Callable[[Callable[[str, str], str]], str]:
+    """Make the function that says what the header block alone decides."""
+    parts = [piece if isinstance(piece, str) else (_request_key(piece[1]),) for piece in run]
+
+    def say_run(header: Callable[[str, str], str]) -> str:
+        return "".join(
+            [part if isinstance(part, str) else quote(header(part[0], "-")) for part in parts]
+        )
+
+    return say_run
 
 
 def _source(piece: Piece, names: dict[str, Any], client: str) -> str:
@@ -241,18 +266,6 @@ def _source(piece: Piece, names: dict[str, Any], client: str) -> str:
         names[name] = atom.prepare(argument)
         expression = expression.replace("argument", name)
     return f'f"""{{{expression}}}"""'
-
-
-def _tail_function(tail: list[Piece]) -> Callable[[Callable[[str, str], str]], str]:
-    """Make the function that says what a line ends with, which the header block alone decides."""
-    parts = [
-        (piece, "") if isinstance(piece, str) else ("", _request_key(piece[1])) for piece in tail
-    ]
-
-    def say_tail(header: Callable[[str, str], str]) -> str:
-        return "".join([text or quote(header(key, "-")) for text, key in parts if text or key])
-
-    return say_tail
 
 
 # What the expressions of the table use

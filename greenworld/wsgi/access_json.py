@@ -15,9 +15,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from greenworld.wsgi.access_format import Format, Refusal
-from greenworld.wsgi.clock import iso_stamp_writer
+from greenworld.wsgi.clock import iso_stamp
 
 if TYPE_CHECKING:
+    from greenworld.wsgi.environ import StartLine
     from greenworld.wsgi.gateway import Exchange
 
 __all__ = ["KEYS", "json_format"]
@@ -58,7 +59,7 @@ def _known(text: str) -> str:
     return _string(text) if text else "null"
 
 
-def _tail(header: Callable[[str, str], str]) -> str:
+def _headers(header: Callable[[str, str], str]) -> str:
     """The end of a line: what the header block alone decides."""
     return (
         f'"host":{_known(header("HTTP_HOST", ""))},'
@@ -68,43 +69,67 @@ def _tail(header: Callable[[str, str], str]) -> str:
     )
 
 
+def _request(line: StartLine) -> str:
+    """What the request line alone decides."""
+    path, _, query = line.environ["RAW_URI"].partition("?")
+    return (
+        f'"method":"{line.method}","path":{to_json(path)},"query":{to_json(query)},'
+        f'"protocol":"{line.environ["SERVER_PROTOCOL"]}"'
+    )
+
+
 def json_format(behind_proxies: bool) -> Format:
     """Return the format; `behind_proxies` as for `compile_format`."""
-    stamp = iso_stamp_writer()
+    second = -1
+    start = middle = ""
+    line: StartLine | None = None
+    request = ""
 
     def render(exchange: Exchange | Refusal) -> str:
-        if type(exchange) is Refusal:
-            return _refusal(exchange, stamp())
+        nonlocal second, start, middle, line, request
         connection = exchange.connection
+        now = monotonic()
+        wall = now + connection.server.clock.ahead
+        if int(wall) != second:
+            second = int(wall)
+            start, middle = _beginning(second)
+        beginning = f"{start}{int((wall - second) * 1000):03}{middle}"
+        if type(exchange) is Refusal:
+            return beginning + _refusal(exchange)
+        if exchange.line is not line:
+            line = exchange.line
+            request = _request(line)
         environ: dict[str, Any] = exchange.environ
-        line = exchange.line
-        head = exchange.head
         block = exchange.block
-        host = str(environ.get("REMOTE_ADDR") or "") if behind_proxies else connection.host
+        head = exchange.head
+        host = environ.get("REMOTE_ADDR") if behind_proxies else connection.host
         user = environ.get("REMOTE_USER")
-        path, _, query = line.environ["RAW_URI"].partition("?")
+        scheme = environ.get("wsgi.url_scheme")
         begun = getattr(exchange, "begun", None)
-        took = "null" if begun is None else int((monotonic() - begun) * 1e6)
         return (
-            f'{{"time":"{stamp()}","pid":{getpid()},"request_id":"{exchange.request_id}",'
-            f'"remote_addr":{to_json(host) if host else "null"},'
-            f'"remote_user":{"null" if user is None else _string(str(user))},'
-            f'"method":"{line.method}","path":{to_json(path)},"query":{to_json(query)},'
-            f'"protocol":"{line.environ["SERVER_PROTOCOL"]}",'
-            f'"scheme":{_known(str(environ.get("wsgi.url_scheme", "")))},'
+            f'{beginning}"{exchange.request_id}",'
+            f'"remote_addr":{to_json(str(host)) if host else "null"},'
+            f'"remote_user":{"null" if user is None else _string(str(user))},{request},'
+            f'"scheme":{_known(str(scheme)) if scheme else "null"},'
             f'"status":{"null" if head is None else head.code},"bytes":{exchange.sent},'
-            f'"duration_us":{took},{block.log_part or block.say(_tail)}'
+            f'"duration_us":{"null" if begun is None else int((now - begun) * 1e6)},'
+            f"{block.log_part or block.say(_headers)}"
         )
 
     return Format(render, timed=True)
 
 
-def _refusal(refusal: Refusal, stamp: str) -> str:
-    """The line of what was no request."""
+def _beginning(second: int) -> tuple[str, str]:
+    """What stands in every line of one second before the fraction, and after it."""
+    start, end = iso_stamp(second)
+    return f'{{"time":"{start}', f'{end}","pid":{getpid()},"request_id":'
+
+
+def _refusal(refusal: Refusal) -> str:
+    """The line of what was no request, from its name on."""
     host = refusal.connection.host
     return (
-        f'{{"time":"{stamp}","pid":{getpid()},"request_id":null,'
-        f'"remote_addr":{to_json(host) if host else "null"},"remote_user":null,'
+        f'null,"remote_addr":{to_json(host) if host else "null"},"remote_user":null,'
         '"method":null,"path":null,"query":null,"protocol":null,"scheme":null,'
         f'"status":{refusal.error.status},"bytes":{refusal.sent},"duration_us":null,'
         f'"host":null,"referer":null,"user_agent":null,"error":{to_json(refusal.error.why)}}}\n'

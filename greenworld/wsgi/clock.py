@@ -11,7 +11,7 @@ from collections.abc import Callable
 from time import gmtime, localtime, monotonic, strftime, struct_time, time
 from typing import Final
 
-__all__ = ["Clock", "error_stamp", "iso_stamp_writer", "wall_time_writer"]
+__all__ = ["Clock", "error_stamp", "iso_stamp", "wall_time_writer"]
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -21,12 +21,14 @@ _UNITS: Final = {"sec": 1, "msec": 1_000, "usec": 1_000_000}
 class Clock:
     """Holds the `Date` line and the log's time stamp of the present second."""
 
-    __slots__ = ("_until", "date_line", "log_stamp")
+    __slots__ = ("_until", "ahead", "date_line", "log_stamp")
 
     def __init__(self) -> None:
         self._until = 0.0
         self.date_line = b""
         self.log_stamp = ""
+        self.ahead = 0.0
+        """What to add to the monotonic time, in seconds, for the time since the epoch."""
         self.tick()
 
     def tick(self) -> float:
@@ -35,6 +37,7 @@ class Clock:
         if now >= self._until:
             wall = time()
             self._until = now + 1.0 - wall % 1.0
+            self.ahead = wall - now
             self.date_line = b"Date: " + http_date(wall).encode("ascii") + b"\r\n"
             self.log_stamp = log_stamp(wall)
         return now
@@ -89,23 +92,11 @@ def wall_time_writer(form: str) -> Callable[[], str]:
     return write
 
 
-def iso_stamp_writer() -> Callable[[], str]:
-    """Return a function that writes the present time as `2026-11-22T07:50:59.123+00:00`."""
-    second = -1
-    start = end = ""
-
-    def write() -> str:
-        nonlocal second, start, end
-        now = time()
-        if int(now) != second:
-            second = int(now)
-            at = localtime(second)
-            offset = _offset(at)
-            start = f"{_date(at)}T{_hour(at)}."
-            end = f"{offset[:3]}:{offset[3:]}"
-        return f"{start}{int((now - second) * 1000):03}{end}"
-
-    return write
+def iso_stamp(second: int) -> tuple[str, str]:
+    """Return what stands before and after the fraction in `2026-11-22T07:50:59.123+00:00`."""
+    at = localtime(second)
+    offset = _offset(at)
+    return f"{_date(at)}T{_hour(at)}.", f"{offset[:3]}:{offset[3:]}"
 
 
 def _date(at: struct_time) -> str:

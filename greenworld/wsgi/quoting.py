@@ -6,7 +6,7 @@ import re
 
 __all__ = ["quote"]
 
-_UNSAFE = re.compile(r'[^\x20-\x7e]|["\\]')
+_UNSAFE = re.compile(r"[^ !#-\[\]-~]")
 
 
 def _escape(match: re.Match[str]) -> str:
@@ -19,4 +19,6 @@ def _escape(match: re.Match[str]) -> str:
 
 def quote(text: str) -> str:
     """Escape what could end a quoted field of the log or a line of it; the result is ASCII."""
+    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
+        return text  # nearly always, and much faster than looking with a pattern
     return _UNSAFE.sub(_escape, text)
