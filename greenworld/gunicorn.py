@@ -11,6 +11,11 @@ its speed.
 3. What costs time on each request (hooks, Gunicorn's access log) is done only where the
    configuration asks for it.
 4. Settings that this worker cannot honour are refused when Gunicorn starts, by name.
+5. Where `proxy_protocol` is on, every connection must begin with a PROXY header, in either
+   version: Gunicorn's own workers take one that has none for a client's, and so would believe
+   whoever reaches the port directly. `forwarded_allow_ips` is held against the client that the
+   header names, not against the proxy.
+6. The TLS handshake has a green thread of its own, whatever `do_handshake_on_connect` says.
 """
 
 from __future__ import annotations
@@ -26,12 +31,15 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.http.wsgi import WSGIErrorsWrapper  # type: ignore[import-untyped]
+from gunicorn.sock import ssl_context  # type: ignore[import-untyped]
 from gunicorn.workers.base import Worker  # type: ignore[import-untyped]
 
 from greenworld.hub import Semaphore, spawn
 from greenworld.patches import is_monkey_patched, monkey_patch
 from greenworld.wsgi import Config, Server
+from greenworld.wsgi.config import Tls
 from greenworld.wsgi.http1 import Limits
+from greenworld.wsgi.opening import Opening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -39,7 +47,9 @@ if TYPE_CHECKING:
 
     from greenworld.wsgi.connection import Connection
     from greenworld.wsgi.errors import HttpError
-    from greenworld.wsgi.gateway import Exchange
+    from greenworld.wsgi.gateway import Application, Exchange
+    from greenworld.wsgi.log import AccessRecorder
+
 
 __all__ = ["GreenWorker"]
 
@@ -56,13 +66,14 @@ class GreenWorker(Worker):  # type: ignore[misc] # Gunicorn has no types
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
         """Refuse what cannot be honoured, warn of what works less well. Called by the master."""
-        if cfg.is_ssl:
+        if cfg.protocol != "http":
+            raise RuntimeError(f"{cls.__name__} speaks HTTP: make protocol 'http'")
+        if "h2" in cfg.http_protocols:
+            raise RuntimeError(f"{cls.__name__} speaks HTTP/1.1: take h2 out of http_protocols")
+        if cfg.header_map == "dangerous":
             raise RuntimeError(
-                f"{cls.__name__} does not speak TLS: remove certfile, keyfile and ca_certs, and "
-                "put a proxy that does in front"
+                f"{cls.__name__} does not let X_A pose as X-A: make header_map 'drop' or 'refuse'"
             )
-        if cfg.proxy_protocol not in (False, None, "", "off"):
-            raise RuntimeError(f"{cls.__name__} does not read the PROXY protocol: turn it off")
         if cfg.preload_app and not is_monkey_patched("socket"):
             log.warning(
                 "preload_app: the application is imported before greenworld has patched the "
@@ -79,6 +90,9 @@ class GreenWorker(Worker):  # type: ignore[misc] # Gunicorn has no types
         applied = monkey_patch()
         for what in applied.left:
             self.log.warning("made before the patch, and still native: %s", what)
+        # Before Gunicorn gives up privileges, which the key may need, and while a failure still
+        # ends Gunicorn and not only one worker after the other. It asks the `ssl_context` hook.
+        self._tls = Tls(context=ssl_context(self.cfg)) if self.cfg.is_ssl else None
         self._turn = Semaphore(0)
         super().init_process()
 
@@ -86,7 +100,9 @@ class GreenWorker(Worker):  # type: ignore[misc] # Gunicorn has no types
         """Serve until the master says stop, then let the requests finish. **Blocks**."""
         cfg = self.cfg
         server = Server(self._application(), self._take_sockets(), config=self._config())
-        server.access = _Answers(self, server)
+        server.access = self._recorder(server)
+        if cfg.proxy_protocol != "off":
+            server.opening = Opening(server, [*cfg.proxy_allow_ips, "unix"])
         server.start()
         while self.alive:
             self.notify()
@@ -116,35 +132,29 @@ class GreenWorker(Worker):  # type: ignore[misc] # Gunicorn has no types
                 "wsgi.multiprocess": cfg.workers > 1,
             },
             error_log=_ErrorStream(self.log),
+            tls=self._tls,
+            underscores=cfg.header_map,
         )
 
-    def _application(self) -> Callable[..., Iterable[bytes]]:
-        """The application, with what has to be done before it sees a request."""
-        application: Callable[..., Iterable[bytes]] = self.wsgi
+    def _application(self) -> Application:
+        """The application, inside what has to be done before it sees a request."""
         cfg = self.cfg
-        script_name = os.environ.get("SCRIPT_NAME", "")
-        trusts = _trusts(cfg)
-        scheme_keys = {
-            "HTTP_" + name.upper().replace("-", "_"): value
-            for name, value in cfg.secure_scheme_headers.items()
-        }
-        hooked = cfg.pre_request is not type(cfg.settings["pre_request"]).default
-        timed = hooked or _wants_answers(self)
-        worker = self
+        application: Application = self.wsgi
+        if cfg.pre_request is not type(cfg.settings["pre_request"]).default:
+            application = _hooked(self, application)
+        if script_name := os.environ.get("SCRIPT_NAME"):
+            application = _mounted(script_name, application)
+        if cfg.secure_scheme_headers:
+            application = _forwarded(cfg, application)
+        if _wants_answers(self):
+            application = _timed(application)
+        return application
 
-        def prepared(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-            if timed:
-                environ[BEGUN] = monotonic()
-            if scheme_keys.keys() & environ.keys() and trusts(environ["REMOTE_ADDR"]):
-                environ["wsgi.url_scheme"] = _scheme(scheme_keys, environ)
-            if script_name and environ["PATH_INFO"].startswith(script_name):
-                environ["SCRIPT_NAME"] = script_name
-                environ["PATH_INFO"] = environ["PATH_INFO"][len(script_name) :]
-            if hooked:
-                cfg.pre_request(worker, _Request(environ))
-            return application(environ, start_response)
-
-        return prepared
+    def _recorder(self, server: Server) -> AccessRecorder:
+        """Who hears of each answer: as little as the configuration needs."""
+        if _wants_answers(self):
+            return _Answers(self, server)
+        return _Counter(self) if self.cfg.max_requests else _Refusals(self)
 
     def count_request(self) -> None:
         """A request has been answered: after `max_requests` of them the worker ends."""
@@ -187,6 +197,59 @@ class GreenWorker(Worker):  # type: ignore[misc] # Gunicorn has no types
 def _leave(sig: int, frame: FrameType | None) -> None:
     """Stop a worker that has served nobody yet."""
     sys.exit(0)
+
+
+def _hooked(worker: GreenWorker, application: Application) -> Application:
+    """Call `pre_request` first."""
+    cfg = worker.cfg
+
+    def run(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        cfg.pre_request(worker, _Request(environ))
+        return application(environ, start_response)
+
+    return run
+
+
+def _mounted(script_name: str, application: Application) -> Application:
+    """Serve what is below a prefix as Gunicorn's SCRIPT_NAME says."""
+
+    def run(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if environ["PATH_INFO"].startswith(script_name):
+            environ["SCRIPT_NAME"] = script_name
+            environ["PATH_INFO"] = environ["PATH_INFO"][len(script_name) :]
+        return application(environ, start_response)
+
+    return run
+
+
+def _forwarded(cfg: Any, application: Application) -> Application:
+    """Take the scheme from `secure_scheme_headers`, where the peer may say it."""
+    trusts = _trusts(cfg)
+    secure = {
+        "HTTP_" + name.upper().replace("-", "_"): value
+        for name, value in cfg.secure_scheme_headers.items()
+    }
+    keys = tuple(secure)
+
+    def run(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        for key in keys:
+            if key in environ:
+                if trusts(environ["REMOTE_ADDR"]):
+                    environ["wsgi.url_scheme"] = _scheme(secure, environ)
+                break
+        return application(environ, start_response)
+
+    return run
+
+
+def _timed(application: Application) -> Application:
+    """Note when a request began."""
+
+    def run(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        environ[BEGUN] = monotonic()
+        return application(environ, start_response)
+
+    return run
 
 
 class _ErrorStream:
@@ -237,21 +300,44 @@ def _split(line: str) -> tuple[str, str, str]:
     return line.partition(":")
 
 
-class _Answers:
-    """Hears of every answer: counts it, logs it, calls the hook."""
+class _Refusals:
+    """Logs what was no request, and nothing else."""
 
-    def __init__(self, worker: GreenWorker, server: Server) -> None:
+    def __init__(self, worker: GreenWorker) -> None:
         self._worker = worker
-        self._errors = server.errors
-        self._wanted = _wants_answers(worker)
 
     def record(self, exchange: Exchange, /) -> None:
-        if self._wanted:
-            try:
-                self._tell(exchange)
-            except Exception as error:  # noqa: BLE001 - a hook of the user's
-                self._errors.exception("greenworld.gunicorn: after a request", error)
+        """Nobody wants to know."""
+
+    def record_refusal(self, connection: Connection, error: HttpError, size: int, /) -> None:
+        self._worker.log.warning(
+            "Invalid request from ip=%s: %s (%s)", connection.host, error.why, error.status
+        )
+
+    def flush(self) -> None:
+        """Gunicorn's log keeps nothing back."""
+
+
+class _Counter(_Refusals):
+    """Counts the answers, for `max_requests`."""
+
+    def record(self, exchange: Exchange, /) -> None:
         self._worker.count_request()
+
+
+class _Answers(_Counter):
+    """Logs every answer too, and calls the hook."""
+
+    def __init__(self, worker: GreenWorker, server: Server) -> None:
+        super().__init__(worker)
+        self._errors = server.errors
+
+    def record(self, exchange: Exchange, /) -> None:
+        try:
+            self._tell(exchange)
+        except Exception as error:  # noqa: BLE001 - a hook of the user's
+            self._errors.exception("greenworld.gunicorn: after a request", error)
+        super().record(exchange)
 
     def _tell(self, exchange: Exchange) -> None:
         environ = exchange.environ
@@ -262,14 +348,6 @@ class _Answers:
             worker.log.access(response, request, environ, timedelta(seconds=seconds))
         finally:
             worker.cfg.post_request(worker, request, environ, response)
-
-    def record_refusal(self, connection: Connection, error: HttpError, size: int, /) -> None:
-        self._worker.log.warning(
-            "Invalid request from ip=%s: %s (%s)", connection.host, error.why, error.status
-        )
-
-    def flush(self) -> None:
-        """Gunicorn's log keeps nothing back."""
 
 
 def _wants_answers(worker: GreenWorker) -> bool:

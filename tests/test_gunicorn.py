@@ -4,48 +4,19 @@ from __future__ import annotations
 
 import http.client
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-pytest.importorskip("gunicorn", reason="Gunicorn is not installed: pip install gunicorn")
+from tests.gunicorn_process import APP, HOME, LIMIT, Gunicorn, Run, config
 
-HOME = Path(__file__).parents[1]
-LIMIT = 40.0
-COMMAND = [
-    *(sys.executable, "-m", "gunicorn", "-k", "greenworld.gunicorn.GreenWorker"),
-    *("--bind", "127.0.0.1:0", "--no-control-socket", "--graceful-timeout", "20"),
-]
-
-APP = """
-import os, time, threading
-
-def app(environ, start_response):
-    path = environ["PATH_INFO"]
-    if path == "/slow":
-        print("slow begins", flush=True)
-        while not os.path.exists("go"):
-            time.sleep(0.01)
-    elif path == "/hog":
-        while True:
-            pass
-    elif path == "/fail":
-        raise ValueError("on purpose")
-    body = {
-        "/pid": str(os.getpid()),
-        "/scheme": environ["wsgi.url_scheme"],
-        "/patched": str(type(threading.Lock()).__module__),
-    }.get(path, path).encode()
-    start_response("200 OK", [("Content-Length", str(len(body))), ("X-Kind", "test")])
-    return [body]
-"""
+from greenworld.gunicorn import GreenWorker  # isort: skip - after the check that Gunicorn is there
 
 HOOKS = """
 def pre_request(worker, req):
@@ -65,74 +36,6 @@ def patch_slowly():
 
 greenworld.gunicorn.monkey_patch = patch_slowly
 """
-
-
-class Gunicorn:
-    """A running Gunicorn on a port of its choice; what it says is gathered."""
-
-    def __init__(self, directory: Path, *options: str, app: str = "app:app") -> None:
-        self.lines: list[str] = []
-        self.news = threading.Condition()
-        self.process = subprocess.Popen(
-            [*COMMAND, *options, app],
-            cwd=directory,
-            env={**os.environ, "PYTHONPATH": str(HOME), "PYTHONUNBUFFERED": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.reader = threading.Thread(target=self._read)
-        self.reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            with self.news:
-                self.lines.append(line)
-                self.news.notify_all()
-
-    def wait_for(self, pattern: str, times: int = 1) -> str:
-        """The `times`th match of `pattern` in what was said, as soon as it is there."""
-        with self.news:
-            assert self.news.wait_for(lambda: len(self._found(pattern)) >= times, LIMIT), (
-                f"no {pattern!r} in:\n{''.join(self.lines)}"
-            )
-            return self._found(pattern)[times - 1]
-
-    def _found(self, pattern: str) -> list[str]:
-        return re.findall(pattern, "".join(self.lines))
-
-    @property
-    def port(self) -> int:
-        return int(self.wait_for(r"Listening at: http://127\.0\.0\.1:(\d+)"))
-
-    def get(self, path: str) -> bytes:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT)
-        try:
-            connection.request("GET", path)
-            return connection.getresponse().read()
-        finally:
-            connection.close()
-
-    def end(self) -> int:
-        code = self.process.wait(LIMIT)
-        self.reader.join(LIMIT)
-        return code
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGQUIT)
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-        self.reader.join(LIMIT)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-
-
-Run = Callable[..., Gunicorn]
 
 
 @pytest.fixture
@@ -296,18 +199,27 @@ def test_a_unix_socket_outlives_its_workers(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "complaint"),
+    ("setting", "complaint"),
     [
-        (["--certfile", "x.pem", "--keyfile", "x.pem"], "does not speak TLS"),
-        (["--proxy-protocol", "v1"], "does not read the PROXY protocol"),
+        ("protocol = 'uwsgi'", "speaks HTTP: make protocol 'http'"),
+        ("header_map = 'dangerous'", "make header_map 'drop' or 'refuse'"),
     ],
 )
-def test_what_it_cannot_do_is_refused(run: Run, options: list[str], complaint: str) -> None:
-    if options[0] == "--certfile":
-        options = ["--certfile", "app.py", "--keyfile", "app.py"]
-    gunicorn = run(*options)
+def test_what_it_cannot_do_is_refused(
+    run: Run, tmp_path: Path, setting: str, complaint: str
+) -> None:
+    (tmp_path / "gunicorn.conf.py").write_text(setting)
+    gunicorn = run()
     assert gunicorn.end() != 0
-    assert complaint in "".join(gunicorn.lines)
+    assert complaint in gunicorn.said
+
+
+def test_http_2_is_refused() -> None:
+    """Asked directly: Gunicorn refuses it too, where the library for it is missing."""
+    cfg = config.Config()
+    cfg.set("http_protocols", "h2,h1")
+    with pytest.raises(RuntimeError, match="take h2 out of http_protocols"):
+        GreenWorker.check_config(cfg, None)
 
 
 def test_preloading_an_application_is_warned_of(run: Run) -> None:
