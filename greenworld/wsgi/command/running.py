@@ -25,6 +25,7 @@ import sys
 from types import FrameType
 
 import greenworld
+from greenworld.hub import get_hub
 from greenworld.wsgi.binds import open_all
 from greenworld.wsgi.command import worker
 from greenworld.wsgi.command.activation import binds_of
@@ -85,6 +86,7 @@ def _serve_with_workers(settings: Settings, binds: tuple[str, ...], notifier: No
             if settings.patch:
                 greenworld.monkey_patch()
             application = load_application(settings)
+            get_hub()  # which takes over the descriptor for signals when it is made: not later
         sockets = open_all(binds, settings.server.backlog, settings.reuse_port)
     except (OSError, ValueError) as error:
         raise StartError(explain_bind(error, binds)) from None
@@ -116,7 +118,7 @@ class _Controls:
         server.request_stop(0.0 if number == signal.SIGQUIT else None)
 
     def _reopen(self, number: int, frame: FrameType | None) -> None:
-        self._process.soon(self._process.reopen)
+        self._process.soon(self._process.logs.reopen)
 
     def _reload(self, number: int, frame: FrameType | None) -> None:
         if self._terminal.is_gone:
@@ -126,6 +128,6 @@ class _Controls:
 
     def _load_again(self) -> None:
         self._notifier.reloading()
-        self._process.reopen()
+        self._process.logs.reopen()
         self._process.server.reload_certificates()
         self._notifier.ready("serving")

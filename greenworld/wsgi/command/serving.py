@@ -19,6 +19,7 @@ from greenworld.wsgi.binds import BoundSocket
 from greenworld.wsgi.command.loading import load_application
 from greenworld.wsgi.command.logfiles import Logs, open_logs
 from greenworld.wsgi.command.settings import Settings
+from greenworld.wsgi.log import LogStream
 from greenworld.wsgi.server import Server
 
 __all__ = ["Process", "StartError", "explain_bind"]
@@ -42,13 +43,13 @@ class Process:
         self._settings = settings
         self._hub = get_hub()
         self.logs = self._open_logs()
-        self._dump_crashes()
+        _dump_crashes(self.logs.errors)
 
     def _open_logs(self) -> Logs:
         settings = self._settings
         try:
             return open_logs(settings.access_log, settings.error_log, settings.log_config)
-        except (OSError, ValueError) as error:
+        except ValueError as error:
             raise StartError(str(error)) from None
 
     def load(self) -> Any:
@@ -82,18 +83,6 @@ class Process:
         """Do it on the hub's greenlet. Safe in a signal handler. Does not block."""
         self._hub.post(do)
 
-    def reopen(self) -> None:
-        """Open log files anew, after they have been renamed."""
-        self.logs.reopen()
-        self._dump_crashes()
-
-    def _dump_crashes(self) -> None:
-        try:
-            faulthandler.enable(self.logs.errors)  # type: ignore[arg-type]
-        except (AttributeError, TypeError, ValueError, OSError):  # the log is no file
-            if sys.__stderr__ is not None:
-                faulthandler.enable(sys.__stderr__)
-
     def every(self, seconds: float, do: Callable[[], object]) -> None:
         """Do it now, and then again and again, for as long as the hub turns. Does not block."""
 
@@ -112,6 +101,14 @@ class Process:
             do()
 
         spawn(watch)
+
+
+def _dump_crashes(log: LogStream) -> None:
+    try:
+        faulthandler.enable(log)  # type: ignore[arg-type]  # any object with fileno()
+    except (AttributeError, TypeError, ValueError, OSError):  # the log is no file
+        if sys.__stderr__ is not None:
+            faulthandler.enable(sys.__stderr__)
 
 
 def explain_bind(error: OSError | ValueError, binds: Sequence[str]) -> str:

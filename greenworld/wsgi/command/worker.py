@@ -133,7 +133,7 @@ class _Worker:
         self.process.server.request_stop(0.0 if number == signal.SIGQUIT else None)
 
     def _reopen(self, number: int, frame: FrameType | None) -> None:
-        self.process.soon(self.process.reopen)
+        self.process.soon(self.process.logs.reopen)
 
 
 class _Quota:
