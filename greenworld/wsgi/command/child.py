@@ -18,7 +18,10 @@ __all__ = ["main"]
 def main() -> int:
     """Serve as the parent says; return the exit code. **Blocks**."""
     with open(int(sys.argv[1]), "rb") as pipe:
-        settings, lifeline, directory, sys.argv = pickle.load(pipe)
+        try:
+            settings, lifeline, directory, sys.argv = pickle.load(pipe)
+        except EOFError:  # the parent was killed meanwhile
+            return 1
     os.chdir(directory)
     return run(settings, lifeline)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import os
-import pickle
 from pathlib import Path
 
 import pytest
@@ -67,20 +65,6 @@ def test_tls() -> None:
         alpn=(),
         hosts={"a.example": ("c1", "k1"), "*.example": ("c2", None)},
     )
-    assert "geheim" not in repr(made)
-
-
-def test_settings_can_be_given_to_another_process() -> None:
-    made = settings("--certfile", "c", "--sni", "a=b")
-    assert pickle.loads(pickle.dumps(made)) == made
-
-
-def test_the_config_gets_its_logs() -> None:
-    made = settings("--keep-alive", "1")
-    access, errors = io.StringIO(), io.StringIO()
-    config = made.config(access_log=access, error_log=errors)
-    assert config == Config(keep_alive=1.0, access_log=access, error_log=errors)
-    assert made.config() == Config(keep_alive=1.0)
 
 
 @pytest.mark.parametrize(
