@@ -9,6 +9,9 @@ import pytest
 
 from greenworld.wsgi.command.building import build, change_directory
 from greenworld.wsgi.command.errors import SettingsError
+from greenworld.wsgi.command.kinds import Choice, Count, Seconds, Switch, Text
+from greenworld.wsgi.command.option import Option
+from greenworld.wsgi.command.options import BY_NAME
 from greenworld.wsgi.command.reading import read
 from greenworld.wsgi.command.settings import Settings
 from greenworld.wsgi.config import Config, Tls
@@ -47,6 +50,69 @@ def test_values_go_into_their_records() -> None:
             limits=Limits(head=8192), max_body=None, trusted_proxies=("10.0.0.0/8", "unix")
         ),
     )
+
+
+# For options whose values follow no general pattern: one that is not the default, as it is built.
+SAMPLES = {
+    "app": ("c:d", "c:d"),
+    "app_dir": ("code", "code"),
+    "chdir": ("code", "code"),
+    "reload_dir": ("code", ("code",)),
+    "bind": (":0,unix:x", (":0", "unix:x")),
+    "trusted_proxies": ("10.0.0.0/8,unix", ("10.0.0.0/8", "unix")),
+    "forwarded_parts": ("host", ("host",)),
+    "alpn": ("h3,h4", ("h3", "h4")),
+    "sni": ("a=c", {"a": ("c", None)}),
+    "access_format": ("common", "common"),
+    "key_password_file": ("password", "password"),
+    "health_path": ("/up", "/up"),
+}
+COMPANIONS = {
+    "preload": "--workers 2",
+    "max_requests": "--workers 2",
+    "max_requests_jitter": "--workers 2 --max-requests 5",
+    "proxy_protocol": "--trusted-proxies 10.0.0.1",
+    "client_cert": "--certfile c --client-ca ca",
+    **dict.fromkeys(
+        ("keyfile", "key_password_file", "client_ca", "tls_min", "ciphers", "alpn", "sni"),
+        "--certfile c",
+    ),
+}
+
+
+def sample(option: Option) -> tuple[str, object]:
+    """A value that is not the default, as text and as it is built."""
+    if option.name in SAMPLES:
+        return SAMPLES[option.name]
+    kind = option.kind
+    if isinstance(kind, Switch):
+        return ("off", False) if option.default else ("on", True)
+    if isinstance(kind, (Seconds, Count)):
+        return "7", 7
+    if isinstance(kind, Choice):
+        other = next(choice for choice in kind.choices if choice != option.default)
+        return other, other
+    assert isinstance(kind, Text)
+    return "X-Text", "X-Text"
+
+
+@pytest.mark.parametrize(
+    "option", [one for one in BY_NAME.values() if one.record != "none"], ids=lambda one: one.name
+)
+def test_every_option_reaches_its_field(option: Option) -> None:
+    text, value = sample(option)
+    argv = COMPANIONS.get(option.name, "").split()
+    environ = {option.variable: text}
+    made = build(read(argv if option.name == "app" else ["a:b", *argv], environ))
+    records = {
+        "settings": made,
+        "server": made.server,
+        "limits": made.server.limits,
+        "tls": made.server.tls,
+    }
+    found = getattr(records[option.record], option.field or option.name)
+    assert found == value
+    assert value != option.default
 
 
 def test_tls() -> None:
