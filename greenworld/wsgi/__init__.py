@@ -8,8 +8,17 @@ from __future__ import annotations
 
 from greenworld.wsgi.compat import server
 from greenworld.wsgi.config import Config, Tls
-from greenworld.wsgi.errors import ClientDisconnected, HttpError
+from greenworld.wsgi.errors import ClientDisconnected, HttpError, RequestTimeout
 from greenworld.wsgi.http1 import Limits
 from greenworld.wsgi.server import Server
 
-__all__ = ["ClientDisconnected", "Config", "HttpError", "Limits", "Server", "Tls", "server"]
+__all__ = [
+    "ClientDisconnected",
+    "Config",
+    "HttpError",
+    "Limits",
+    "RequestTimeout",
+    "Server",
+    "Tls",
+    "server",
+]

@@ -78,7 +78,8 @@ class Config:
     max_in_flight: int | None = None
     """Requests answered at a time; more wait, unread. None for any number."""
     max_per_address: int | None = None
-    """Connections open at a time from one address; more are closed at once. None for any."""
+    """Connections open at a time from one address (IPv6: one network of 64 bits); more are closed
+    at once. None for any."""
     backlog: int = 2048
     """Connections the kernel keeps for a listener until they are accepted."""
     underscores: Literal["drop", "refuse"] = "drop"

@@ -7,6 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from greenworld.wsgi.peers import Peers
+
 if TYPE_CHECKING:
     from tests.wsgi.conftest import Running, Serve
 
@@ -59,7 +63,33 @@ def test_a_connection_that_closed_makes_room(serve: Serve) -> None:
     assert governor is not None
     peers = governor.peers
     assert peers is not None
-    assert running.on_hub(lambda: peers._counts or peers._address) == {}
+    assert running.on_hub(lambda: peers._counts or peers._who) == {}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ("192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("2001:db8::1", "2001:db8::ffff:1", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.1", True),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+    ],
+)
+def test_who_counts_as_one(first: str, second: str, same: bool) -> None:
+    peers = Peers(1, lambda host: False, lambda text: None)
+    one, other = Someone(first), Someone(second)
+    assert peers.enter(one)  # type: ignore[arg-type]
+    assert peers.enter(other) is not same  # type: ignore[arg-type]
+
+
+class Someone:
+    """A connection, as far as it is looked at."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
 
 
 def test_unix_sockets_are_not_counted(serve: Serve, tmp_path: Path) -> None:

@@ -133,8 +133,8 @@ LIMITS: Final = Section(
         Option(
             "max_per_address",
             Count(optional=True),
-            "the most connections open at a time from one address, but for Unix sockets and"
-            " trusted proxies; more are closed",
+            "the most connections open at a time from one address (IPv6: one network of 64"
+            " bits), but for Unix sockets and trusted proxies; more are closed",
             "one client that takes all connections",
         ),
         Option(
