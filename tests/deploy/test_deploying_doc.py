@@ -14,7 +14,7 @@ import ssl
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -64,7 +64,7 @@ class Shop:
         found = BLOCKS[name]
         for place in ("/srv/shop", "/etc/ssl", "/run/shop"):
             found = found.replace(place, str(self.folder))
-        return re.sub(r"(127\.0\.0\.1|--bind )?:80\d\d\b", r"\1:0", found)
+        return re.sub(r"(127\.0\.0\.1|--bind )?:8[04]\d\d\b", r"\1:0", found)
 
     def write(self, name: str) -> Path:
         """Put a file of the page in its place."""
@@ -159,6 +159,17 @@ def test_commands_serve(shop: Shop, name: str) -> None:
     stop(program)
 
 
+def test_options_from_the_environment(shop: Shop) -> None:
+    shop.environ |= {"GREENWORLD_WORKERS": "2", "GREENWORLD_BIND": ":0"}
+    command = (sys.executable, "-m", "greenworld.wsgi", "shop:app", "--access-format", "json")
+    program = shop.stage.run(*command, environ=shop.environ)
+    program.address = program.wait_for(r"Listening on http://0\.0\.0\.0(:\d+)")
+    program.address = f"127.0.0.1{program.address}"
+    assert program.get("/").text == "hello\n"
+    program.wait_for(r'^\{.*"status":\s*200')
+    stop(program)
+
+
 def test_show_config(shop: Shop) -> None:
     shop.write("shop.toml")
     said = shop.stage.check("bash", "-c", shop.text("show-config"), environ=shop.environ)
@@ -210,6 +221,67 @@ def test_haproxy(shop: Shop) -> None:
     stop(sites[0])
     haproxy.wait_for("Server shop/one is DOWN")
     assert ask_tls(haproxy.tls_address, context, "/") == (200, b"hello\n")
+
+
+def served_names(address: str, context: ssl.SSLContext, name: str = "127.0.0.1") -> set[str]:
+    """What the certificate that is shown for a name is valid for."""
+    host, _, port = address.partition(":")
+    with (
+        socket.create_connection((host, int(port)), LIMIT) as raw,
+        context.wrap_socket(raw, server_hostname=name) as client,
+    ):
+        certificate: Any = client.getpeercert()
+        return {value for _, value in certificate["subjectAltName"]}
+
+
+def test_passthrough(shop: Shop) -> None:
+    context, _ = shop.pair()
+    site = shop.start("passthrough", r"Listening on https://(\S+)")
+    config = BLOCKS["passthrough.cfg"].replace("127.0.0.1:8000", site.address)
+    haproxy = shop.stage.haproxy(config.replace("bind :443", "bind LISTEN"))
+    status, body = ask_tls(haproxy.address, context, "/environ")
+    environ = json.loads(body)
+    assert (status, environ["REMOTE_ADDR"]) == (200, CLIENT)
+    assert environ["wsgi.url_scheme"] == "https"
+    stop(site)
+
+
+def test_tls(shop: Shop) -> None:
+    context, _ = shop.pair()
+    program = shop.start("tls", r"Listening on https://(\S+)")
+    assert ask_tls(program.address, context, "/") == (200, b"hello\n")
+    assert program.get("/").status == 400
+    context, _ = shop.pair()  # by another authority
+    program.signal(signal.SIGHUP)
+    while True:
+        try:
+            assert served_names(program.address, context)
+            break
+        except ssl.SSLCertVerificationError:  # still the old one
+            pass
+    stop(program)
+
+
+def test_tls_config(shop: Shop) -> None:
+    context, _ = shop.pair()
+    clients = shop.folder / "clients"
+    clients.mkdir()
+    authority = Authority(clients)
+    (shop.folder / "clients.pem").write_text(Path(authority.certificate).read_text())
+    context.load_verify_locations(authority.certificate)
+    context.load_cert_chain(*authority.issue(subject="/CN=somebody"))
+    for name, host in (("admin", "admin.example.org"), ("shops", "*.shops.example.org")):
+        for path, ending in zip(authority.issue(host), ("pem", "key"), strict=True):
+            (shop.folder / f"{name}.{ending}").write_text(Path(path).read_text())
+    shop.write("shop-tls.toml")
+    program = shop.start("tls-config", r"Listening on https://(\S+)")
+    for name in ("admin.example.org", "one.shops.example.org"):
+        assert served_names(program.address, context, name)
+    status, body = ask_tls(program.address, context, "/environ")
+    environ = json.loads(body)
+    assert (status, environ["SSL_CLIENT_VERIFY"]) == (200, "SUCCESS")
+    assert environ["SSL_CLIENT_S_DN"] == "CN=somebody"
+    stop(program)
 
 
 def test_gunicorn(shop: Shop, needs_module: Callable[[str], None]) -> None:
