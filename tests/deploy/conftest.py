@@ -15,6 +15,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -69,11 +70,15 @@ CLIENT = "127.0.0.2"
 """The address that clients have, where the proxies have 127.0.0.1."""
 
 
-def connect(address: str) -> http.client.HTTPConnection:
-    """A client for `HOST:PORT` or the path of a Unix socket."""
+def connect(address: str, context: ssl.SSLContext | None = None) -> http.client.HTTPConnection:
+    """A client for `HOST:PORT`, with TLS if there is a context, or the path of a Unix socket."""
     if "/" in address:
         return UnixConnection(address)
     source = (CLIENT, 0) if sys.platform == "linux" else None
+    if context is not None:
+        return http.client.HTTPSConnection(
+            address, timeout=LIMIT, source_address=source, context=context
+        )
     return http.client.HTTPConnection(address, timeout=LIMIT, source_address=source)
 
 
@@ -81,19 +86,6 @@ def address_of(sock: socket.socket) -> str:
     """`HOST:PORT` of a socket."""
     host, port = sock.getsockname()
     return f"{host}:{port}"
-
-
-def ask(
-    address: str, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
-) -> Reply:
-    """One request on a connection of its own."""
-    client = connect(address)
-    try:
-        client.request(method, path, body, headers or {})
-        answer = client.getresponse()
-        return Reply(answer.status, _headers(answer), answer.read())
-    finally:
-        client.close()
 
 
 def _headers(answer: http.client.HTTPResponse) -> dict[str, str]:
@@ -115,6 +107,8 @@ class Program:
         self.address = ""
         """Where it listens, if that is known: `HOST:PORT` or a path."""
         self.tls_address = ""
+        self.context: ssl.SSLContext | None = None
+        """With what it is asked over TLS; None for not at all."""
         self._news = threading.Condition()
         self.process = subprocess.Popen(
             argv,
@@ -179,8 +173,14 @@ class Program:
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Reply:
         """One request on a connection of its own; `Content_Type` stands for `Content-Type`."""
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return ask(self.address, method, path, body, named)
+        client = connect(self.address, self.context)
+        try:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            client.request(method, path, body, named)
+            answer = client.getresponse()
+            return Reply(answer.status, _headers(answer), answer.read())
+        finally:
+            client.close()
 
     def get(self, path: str, **headers: str) -> Reply:
         """Ask for a path."""
@@ -203,17 +203,19 @@ class Program:
 class Load:
     """Threads that ask for a path again and again; every answer but 200 is a failure.
 
-    `keep`: each over one connection, which a server may close only between two requests, so that
-    an idempotent request is repeated when it did; else over a new connection every time.
+    They POST `body` if there is one. `keep`: each over one connection, which the other side may
+    close between two requests, so that the one it did not want is repeated; else each request
+    over a connection of its own.
     """
 
-    def __init__(self, address: str, path: str, keep: bool, threads: int = 4) -> None:
+    def __init__(self, address: str, path: str, keep: bool, body: bytes | None) -> None:
         self.failures: list[str] = []
         self.answers: list[str] = []
         self._address, self._path, self._keep = address, path, keep
+        self._body = body
         self._news = threading.Condition()
         self._over = False
-        self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
+        self._threads = [threading.Thread(target=self._run) for _ in range(4)]
 
     def __enter__(self) -> Load:
         for thread in self._threads:
@@ -256,7 +258,7 @@ class Load:
     def _once(self, client: http.client.HTTPConnection) -> None:
         fresh = client.sock is None
         try:
-            client.request("GET", self._path)
+            client.request("POST" if self._body else "GET", self._path, self._body)
             answer = client.getresponse()
         except (ConnectionError, http.client.RemoteDisconnected):
             if fresh:
@@ -287,9 +289,11 @@ class Stage:
         self._programs.append(program)
         return program
 
-    def load(self, program: Program, path: str = "/", *, keep: bool) -> Load:
+    def load(
+        self, program: Program, path: str = "/", *, keep: bool, body: bytes | None = None
+    ) -> Load:
         """Keep a program busy, within a `with`."""
-        return Load(program.address, path, keep)
+        return Load(program.address, path, keep, body)
 
     def serve(
         self,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.certificates import Authority
 
 if TYPE_CHECKING:
     from tests.deploy.conftest import Stage
@@ -15,11 +18,18 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
 def test_chromium_loads_a_page_and_uploads_a_form(
-    stage: Stage, needs: Callable[[str], str]
+    stage: Stage, needs: Callable[[str], str], scheme: str
 ) -> None:
     binary = needs("chromium")
-    site = stage.serve("page:app")
+    if scheme == "https":
+        authority = Authority(stage.folder)
+        certificate, key = authority.issue()
+        site = stage.serve("page:app", "--certfile", certificate, "--keyfile", key)
+        site.context = ssl.create_default_context(cafile=authority.certificate)
+    else:
+        site = stage.serve("page:app")
     options = [
         "--headless=new",
         "--disable-gpu",
@@ -27,13 +37,14 @@ def test_chromium_loads_a_page_and_uploads_a_form(
         "--disable-background-networking",
         "--disable-component-update",
         "--no-first-run",
+        "--ignore-certificate-errors",
         # Whatever it would like to call home for, it stays on this machine.
         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
         f"--user-data-dir={stage.folder}/profile",
     ]
     if os.geteuid() == 0:  # its sandbox does not start as root
         options.append("--no-sandbox")
-    stage.run(binary, *options, f"http://{site.address}/", environ={"HOME": str(stage.folder)})
+    stage.run(binary, *options, f"{scheme}://{site.address}/", environ={"HOME": str(stage.folder)})
     seen = site.get("/reports").json()
     page, upload = seen["reports"]
     assert page == {"answers": list(range(20)), "images": 12, "color": "rgb(1, 2, 3)"}

@@ -133,9 +133,8 @@ def test_proxy_header_tells_the_client(stage: Stage, version: str) -> None:
 def test_tls_passed_through_behind_a_proxy_header(stage: Stage) -> None:
     authority = Authority(stage.folder)
     certificate, key = authority.issue("localhost")
-    options = ("--certfile", certificate, "--keyfile", key)
-    options += ("--proxy-protocol", "--trusted-proxies", "127.0.0.1")
-    site = stage.serve("probe:app", *options)
+    tls = ("--certfile", certificate, "--keyfile", key)
+    site = stage.serve("probe:app", *tls, "--proxy-protocol", "--trusted-proxies", "127.0.0.1")
     config = CONFIG.replace("mode http", "mode tcp").replace("    http-reuse always\n", "")
     haproxy = stage.haproxy(config.replace("UPSTREAM", f"{site.address} send-proxy-v2"))
     context = ssl.create_default_context(cafile=authority.certificate)

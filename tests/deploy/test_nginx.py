@@ -208,10 +208,11 @@ def test_restart_under_load_with_a_socket_that_outlives_the_server(stage: Stage)
     assert len(set(load.answers)) >= 3
 
 
-def test_workers_reload_under_load(stage: Stage) -> None:
+@pytest.mark.parametrize("body", [None, b"nginx never repeats a POST"])
+def test_workers_reload_under_load(stage: Stage, body: bytes | None) -> None:
     site = stage.serve("probe:app", "--workers", "2")
     nginx = stage.nginx(LOCATIONS.replace("UPSTREAM", site.address))
-    with stage.load(nginx, "/pid", keep=True) as load:
+    with stage.load(nginx, "/pid", keep=True, body=body) as load:
         load.wait_for(50)
         for _ in range(3):
             site.signal(signal.SIGHUP)
