@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
 
 KEPT = 8
 FRESH = 8
+SOCKETS = [(), ("--reuse-port",)]  # the workers' listening sockets: shared, or one for each
 
 
 def processes(callers: Iterable[Caller]) -> set[int]:
@@ -47,12 +48,14 @@ def test_stop_loses_no_request_that_it_has_taken(
     figure(f"stopped under load: {answers} answered, {len(late)} not taken any more")
 
 
+@pytest.mark.parametrize("sockets", SOCKETS)
 def test_reload_loses_no_request_and_refuses_none(
     serve: Callable[..., ServerProcess],
     size: Callable[[int, int], int],
     figure: Callable[[str], None],
+    sockets: tuple[str, ...],
 ) -> None:
-    server = serve("--workers", "2")
+    server = serve("--workers", "2", *sockets)
     rounds = size(1, 10)
     with calling(server, KEPT, FRESH) as callers:
         for _ in range(rounds):
@@ -69,10 +72,11 @@ def test_reload_loses_no_request_and_refuses_none(
     assert server.answered == answers
 
 
+@pytest.mark.parametrize("sockets", SOCKETS)
 def test_killed_worker_loses_only_what_it_was_answering(
-    serve: Callable[..., ServerProcess], figure: Callable[[str], None]
+    serve: Callable[..., ServerProcess], figure: Callable[[str], None], sockets: tuple[str, ...]
 ) -> None:
-    server = serve("--workers", "2")
+    server = serve("--workers", "2", *sockets)
     with calling(server, KEPT, FRESH) as callers:
         kept = [caller for caller in callers if caller.keep_alive]
         fresh = [caller for caller in callers if not caller.keep_alive]
