@@ -26,12 +26,16 @@ pytestmark = [
 ]
 
 APP = """
-import os, sys, time
+import os, time
 
 VERSION = b"one"
 BORN_IN = os.getpid()
 PATCHED = time.sleep.__module__ != "time"
-print(f"imported by {os.getpid()}", file=sys.stderr, flush=True)
+
+def say(text):  # in one piece: the workers share the pipe
+    os.write(2, f"{text} {os.getpid()}\\n".encode())
+
+say("imported by")
 
 def pid(environ):
     return b"%d" % os.getpid()
@@ -43,13 +47,13 @@ def facts(environ):
     return f"{environ['wsgi.multiprocess']} {PATCHED} {BORN_IN == os.getpid()}".encode()
 
 def slow(environ):
-    print(f"slow in {os.getpid()}", file=sys.stderr, flush=True)
+    say("slow in")
     while not os.path.exists("go"):
         time.sleep(0.01)
     return b"slow"
 
 def stuck(environ):
-    print(f"stuck in {os.getpid()}", file=sys.stderr, flush=True)
+    say("stuck in")
     while True:
         pass
 
@@ -387,7 +391,7 @@ def test_a_unix_socket_is_removed_by_the_supervisor(supervise: Supervise, tmp_pa
 
 def test_a_stop_while_workers_start(supervise: Supervise, tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(
-        "import sys, time\nprint('starting', file=sys.stderr, flush=True)\ntime.sleep(1000)\n"
+        "import os, time\nos.write(2, b'starting\\n')\ntime.sleep(1000)\n"
     )
     crew = supervise("app:app", "--workers", "2", *ADDRESS)
     crew.err.wait_for("starting", 2)
