@@ -323,20 +323,19 @@ class Stage:
             path.write_bytes(bytes(range(250)) * 1200)
         return path
 
-    def nginx(self, http: str) -> Program:
-        """Start nginx with these lines in its `http` block; it listens on `LISTEN`.
+    def nginx(self, http: str = "", outside: str = "") -> Program:
+        """Start nginx with these lines in its `http` block, or outside of it.
 
-        `LISTEN_TLS` may be a second address. Both are sockets that are made here and that nginx
-        takes over: no port can be lost to others.
+        It listens on `LISTEN`, and `LISTEN_TLS` if there is one: sockets that are made here and
+        that nginx takes over, so that no port can be lost to others.
         """
         binary = need("nginx")
-        with self._sockets(http) as sockets:
+        config = NGINX.replace("HTTP", http).replace("OUTSIDE", outside)
+        with self._sockets(config) as sockets:
             for token, sock in sockets.items():
-                http = http.replace(token, address_of(sock))
+                config = config.replace(token, address_of(sock))
             user = "user root;" if os.geteuid() == 0 else ""
-            (self.folder / "nginx.conf").write_text(
-                NGINX.replace("USER", user).replace("HTTP", http)
-            )
+            (self.folder / "nginx.conf").write_text(config.replace("USER", user))
             fds = tuple(sock.fileno() for sock in sockets.values())
             command = (binary, "-p", str(self.folder), "-c", "nginx.conf", "-e", "stderr")
             self.check(*command, "-t")
@@ -386,6 +385,7 @@ class Stage:
 
 # 'daemon off' because nginx forgets who started it otherwise; its own files stay in the folder.
 NGINX = """
+OUTSIDE
 USER
 daemon off;
 pid nginx.pid;

@@ -7,6 +7,7 @@ import json
 import signal
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -173,6 +174,26 @@ def test_forwarded_headers_of_others_are_removed(stage: Stage) -> None:
     assert environ["REMOTE_ADDR"] == CLIENT
     assert environ["wsgi.url_scheme"] == "http"
     assert not [key for key in environ if "FORWARDED" in key or "REAL_IP" in key]
+
+
+STREAM = """
+load_module MODULE;
+stream {
+    server { listen LISTEN; proxy_pass UPSTREAM; proxy_protocol on; }
+}
+"""
+
+
+def test_proxy_header_of_a_passed_through_connection(stage: Stage) -> None:
+    places = ("/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/local/lib/nginx/modules")
+    files = [Path(place, "ngx_stream_module.so") for place in places]
+    module = next((str(file) for file in files if file.exists()), None)
+    if module is None:
+        pytest.skip("needs nginx's stream module, which is not installed here")
+    site = stage.serve("probe:app", "--proxy-protocol", "--trusted-proxies", "127.0.0.1")
+    config = STREAM.replace("MODULE", module).replace("UPSTREAM", site.address)
+    environ = stage.nginx(outside=config).get("/environ").json()
+    assert environ["REMOTE_ADDR"] == CLIENT
 
 
 def test_restart_under_load_with_a_second_server(stage: Stage) -> None:
