@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from greenworld.wsgi.command.errors import SettingsError, suggest
-from greenworld.wsgi.command.kinds import Kind, Many, Switch, show
+from greenworld.wsgi.command.kinds import Many, Switch, show
 from greenworld.wsgi.command.option import Option
 from greenworld.wsgi.command.options import BY_NAME, SECTIONS
 
@@ -101,12 +101,5 @@ def _read(option: Option, raw: str | bool | list[str]) -> Any:
         return raw
     where = "APP" if option.name == "app" else option.flag
     if isinstance(raw, list):
-        return tuple(item for text in raw for item in _from_text(option.kind, text, where))
-    return _from_text(option.kind, raw, where)
-
-
-def _from_text(kind: Kind, text: str, where: str) -> Any:
-    try:
-        return kind.from_text(text)
-    except ValueError:
-        raise SettingsError(f"{where}: {text!r} is not {kind.expected}") from None
+        return tuple(item for text in raw for item in option.from_text(text, where))
+    return option.from_text(raw, where)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from greenworld.wsgi.command.errors import SettingsError
 from greenworld.wsgi.command.kinds import Kind, Many
 from greenworld.wsgi.command.settings import Settings
 from greenworld.wsgi.config import Config, Tls
@@ -55,6 +57,20 @@ class Option:
         if isinstance(self.kind, Many):
             return tuple(value)
         return None if value == "" else value
+
+    def from_text(self, text: str, where: str) -> Any:
+        """Read what the command line or the environment says. Raises `SettingsError`."""
+        return self._checked(self.kind.from_text, text, where)
+
+    def from_toml(self, value: object, where: str) -> Any:
+        """Read what a TOML file says. Raises `SettingsError`."""
+        return self._checked(self.kind.from_toml, value, where)
+
+    def _checked(self, convert: Callable[[Any], Any], raw: object, where: str) -> Any:
+        try:
+            return convert(raw)
+        except ValueError:
+            raise SettingsError(f"{where}: {raw!r} is not {self.kind.expected}") from None
 
 
 @dataclass(frozen=True)

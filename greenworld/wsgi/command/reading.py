@@ -5,7 +5,7 @@ Whatever is wrong is a `SettingsError` that names its source: option, variable, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from greenworld.wsgi.command.commandline import read_command_line
@@ -64,7 +64,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Given]:
             hint = _hint(variable[len(PREFIX) :], [name[len(PREFIX) :] for name in known], PREFIX)
             raise SettingsError(f"there is no environment variable {variable}: {hint}")
         option = known[variable]
-        value = _checked(option.kind.from_text, text, variable, option.kind.expected)
+        value = option.from_text(text, variable)
         given[option.name] = Given(value, "environment", variable)
     return given
 
@@ -77,17 +77,8 @@ def _from_file(file: ConfigFile) -> dict[str, Given]:
         if key not in known:
             hint = _hint(key.replace("-", "_"), list(known))
             raise SettingsError(f"{where} is not the name of an option: {hint}")
-        kind = known[key].kind
-        value = _checked(kind.from_toml, value, where, kind.expected)
-        given[key] = Given(value, f"file:{file.path}", where)
+        given[key] = Given(known[key].from_toml(value, where), f"file:{file.path}", where)
     return given
-
-
-def _checked(convert: Callable[[Any], Any], raw: object, where: str, expected: str) -> Any:
-    try:
-        return convert(raw)
-    except ValueError:
-        raise SettingsError(f"{where}: {raw!r} is not {expected}") from None
 
 
 def _hint(name: str, known: Sequence[str], prefix: str = "") -> str:
