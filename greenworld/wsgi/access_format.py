@@ -80,6 +80,7 @@ def _check_name(name: str) -> None:
 
 
 _PATTERN = re.compile(r"%(?:\{([^{}]*)\}|([<>]?))([A-Za-z%])")
+_ESCAPED = re.compile(r"[^ !#-\[\]-z|~]")  # what means something in an f-string's source
 _LITERAL = re.compile(r"[\t\x20-\x7e]*")
 
 _ATOMS = (
@@ -213,13 +214,13 @@ def _function(pieces: list[Piece], client: str) -> Callable[[Any], str]:
     parts = [_source(piece, names, client) for piece in pieces]
     if start < end:
         names["say_run"] = _run_function(pieces[start:end])
-        parts[start:end] = ["f'{block.log_part or block.say(say_run)}'"]
-    body = " ".join(parts)
+        parts[start:end] = ["{block.log_part or block.say(say_run)}"]
+    body = "".join(parts)
     lines = ["def render(exchange):"]
     for name, origin in _PRELUDE.items():
         if re.search(rf"\b{name}\b", body):
             lines.append(f"    {name} = {origin}")
-    lines.append(f"    return {body}")
+    lines.append(f'    return f"""{body}"""')
     exec("\n".join(lines), names)
     render: Callable[[Any], str] = names["render"]
     return render
@@ -256,16 +257,18 @@ def _run_function(run: list[Piece]) -> Callable[[Callable[[str, str], str]], str
 
 
 def _source(piece: Piece, names: dict[str, Any], client: str) -> str:
-    """Return a string literal for a piece; what it needs is added to `names`."""
+    """Return what stands for a piece in an f-string; what it needs is added to `names`."""
     if isinstance(piece, str):
-        return repr(piece)
+        return _ESCAPED.sub(lambda match: f"\\x{ord(match[0]):02x}", piece)
     atom, argument = piece
+    if len(atom.expression) == len("'-'"):  # a constant
+        return atom.expression[1]
     expression = atom.expression.replace("{client}", client)
     if atom.prepare is not None:
         name = f"argument_{len(names)}"
         names[name] = atom.prepare(argument)
         expression = expression.replace("argument", name)
-    return f'f"""{{{expression}}}"""'
+    return f"{{{expression}}}"
 
 
 # What the expressions of the table use

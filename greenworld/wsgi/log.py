@@ -130,7 +130,7 @@ class AccessLog:
     `soon` runs a function when the green threads that are ready now have run.
     """
 
-    __slots__ = ("_errors", "_pending", "_render", "_reported", "_soon", "_stream")
+    __slots__ = ("_errors", "_pending", "_render", "_reported", "_soon", "_stream", "record")
 
     def __init__(
         self,
@@ -142,16 +142,20 @@ class AccessLog:
         self._stream = stream
         self._errors = errors
         self._soon = soon
-        self._render = form.render
+        self._render = render = form.render
         self._pending: list[str] = []
         self._reported = False
+        pending, flush = self._pending, self.flush
 
-    def record(self, exchange: Exchange, /) -> None:
-        """Log a request. Does not block."""
-        pending = self._pending
-        pending.append(self._render(exchange))
-        if len(pending) == 1:
-            self._soon(self.flush)
+        def record(exchange: Exchange, /) -> None:
+            if pending:
+                pending.append(render(exchange))
+            else:
+                pending.append(render(exchange))
+                soon(flush)
+
+        self.record: Callable[[Exchange], None] = record
+        """Logs a request. A closure, since it is called for each. Does not block."""
 
     def record_refusal(self, connection: Connection, error: HttpError, size: int, /) -> None:
         """Log what was no request. Does not block."""
