@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 CLIENT = "127.0.0.2"
 LIMIT = 40.0
 PIECE = bytes(range(256)) * 256
-PIECES = 512
+PIECES = 256
 CONTENT = PIECE * PIECES
 CONFIG = """
 defaults
@@ -30,6 +30,7 @@ defaults
     timeout connect 20s
     timeout client 60s
     timeout server 60s
+    timeout check 20s
 frontend in
     bind LISTEN
     default_backend site

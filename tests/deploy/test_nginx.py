@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 CLIENT = "127.0.0.2"
 CONTENT = bytes(range(256)) * 4000
-LARGE = 512  # pieces of 64 KiB
+LARGE = 256  # pieces of 64 KiB
 PIECE = bytes(range(256)) * 256
 LOCATIONS = """
 upstream site { server UPSTREAM; keepalive 16; }
