@@ -335,7 +335,8 @@ class Supervisor:
         if self._stopping:
             return
         self._notifier.reloading()
-        code = "the code as it was loaded (--preload)" if self._application else "fresh code"
+        fresh = self._application is None
+        code = "fresh code" if fresh else "the code as it was loaded (--preload)"
         self._say(f"reload: {len(self._places)} new workers with {code}")
         self._logs.reopen()
         self._newest += 1

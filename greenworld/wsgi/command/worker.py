@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Sequence
-from random import randint
+from os import urandom
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -69,13 +69,16 @@ class _Worker:
         self._settings = settings
         self._seat = seat
         self._line = seat.line
+        self._sign_of_life = BEAT
         self.process: Process
 
     def start(self) -> None:
         """Load, listen, and say that it is ready. Raises `LoadError` and `StartError`."""
         process = self.process = Process(self._settings)
         signal.signal(signal.SIGUSR1, self._reopen)
-        application = self._seat.application or process.load()
+        application = self._seat.application
+        if application is None:
+            application = process.load()
         process.start(application, sockets=self._seat.sockets, prepare=self._count_requests)
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGQUIT, self._stop)
@@ -100,7 +103,7 @@ class _Worker:
             pass  # it is dead, which `_listen` hears of, or it has been stopped
 
     def _beat(self) -> None:
-        self._tell(BEAT)
+        self._tell(self._sign_of_life)
 
     def _listen(self) -> None:
         """Hear what the supervisor says. **Blocks** until it is dead, and stops the server then."""
@@ -122,12 +125,14 @@ class _Worker:
     def _count_requests(self, server: Server) -> None:
         settings = self._settings
         if settings.max_requests:
-            most = settings.max_requests + randint(0, settings.max_requests_jitter)
-            server.access = _Quota(server.access, most, self)
+            # Not the module random, which nothing else here needs.
+            jitter = int.from_bytes(urandom(8), "big") % (settings.max_requests_jitter + 1)
+            server.access = _Quota(server.access, settings.max_requests + jitter, self)
 
     def quota_reached(self) -> None:
         """Somebody else is to take the place; until then, it serves."""
-        self._tell(TIRED)
+        self._sign_of_life = TIRED  # again and again, should the line be full now
+        self._beat()
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.process.server.request_stop(0.0 if number == signal.SIGQUIT else None)

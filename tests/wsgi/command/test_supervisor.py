@@ -61,6 +61,11 @@ def app(environ, start_response):
     body = globals()[environ["PATH_INFO"].strip("/") or "pid"](environ)
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
+
+class Empty(list):  # an application that is false
+    __call__ = staticmethod(app)
+
+empty = Empty()
 """
 ADDRESS = ("--bind", "127.0.0.1:0", "--no-access-log")
 REQUEST = b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -318,7 +323,7 @@ def test_a_worker_that_is_told_to_stop_is_replaced(supervise: Supervise) -> None
 
 @pytest.mark.parametrize("patch", [(), ("--no-patch",)], ids=["patched", "as it is"])
 def test_preload(supervise: Supervise, tmp_path: Path, patch: tuple[str, ...]) -> None:
-    crew = supervise("app:app", "--workers", "2", "--preload", *patch, *ADDRESS)
+    crew = supervise("app:empty", "--workers", "2", "--preload", *patch, *ADDRESS)
     port = crew.port()
     assert ask(port, "/facts") == f"True {not patch} False".encode()
     callers = [Caller(port, keep_alive=True) for _ in range(4)]
