@@ -62,6 +62,7 @@ class Shop:
     def text(self, name: str) -> str:
         """A block of the page, with the test's paths and whatever port is free."""
         found = BLOCKS[name]
+        found = found.replace("/srv/mysite", f"{self.folder}/mysite")
         for place in ("/srv/shop", "/etc/ssl", "/run/shop"):
             found = found.replace(place, str(self.folder))
         return re.sub(r"(127\.0\.0\.1|--bind )?:8[04]\d\d\b", r"\1:0", found)
@@ -290,6 +291,28 @@ def test_gunicorn(shop: Shop, needs_module: Callable[[str], None]) -> None:
     program = shop.start("gunicorn", r"Listening at: http://(\S+)")
     assert program.get("/").text == "hello\n"
     program.wait_for('"GET / HTTP/1.1" 200')
+    stop(program)
+
+
+def test_a_django_project(shop: Shop, needs_module: Callable[[str], None]) -> None:
+    needs_module("django")
+    # The module, not the script beside it: it is there wherever the library is.
+    shop.stage.check(sys.executable, "-m", "django", "startproject", "mysite")
+    program = shop.start("django")
+    assert "The install worked successfully" in program.get("/").text
+    stop(program)
+
+
+def test_a_factory(shop: Shop) -> None:
+    (shop.folder / "pages.py").write_text(
+        "import flask\n"
+        "def create_app(title):\n"
+        "    app = flask.Flask(__name__)\n"
+        "    app.get('/')(lambda: title)\n"
+        "    return app\n"
+    )
+    program = shop.start("factory")
+    assert program.get("/").text == "Shop"
     stop(program)
 
 
