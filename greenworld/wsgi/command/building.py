@@ -54,6 +54,7 @@ def build(given: Mapping[str, Given]) -> Settings:
     _check_processes(given)
     _check_logs(given)
     _check_directories(given)
+    _check_files(given)
     _check_values(given)
     fields: dict[str, dict[str, Any]] = {"settings": {}, "server": {}, "limits": {}, "tls": {}}
     for name, option in BY_NAME.items():
@@ -107,6 +108,25 @@ def _check_directories(given: Mapping[str, Given]) -> None:
     for where, directory in (*wanted, *((reload_dir.where, name) for name in reload_dir.value)):
         if not os.path.isdir(directory):
             raise SettingsError(f"{where}: there is no directory {directory!r}")
+
+
+def _check_files(given: Mapping[str, Given]) -> None:
+    """Raise for a file that cannot be opened: later, nobody could say which option named it."""
+    for name in ("certfile", "keyfile", "client_ca", "log_config"):
+        if given[name].value is not None:
+            _check_file(given[name].value, given[name].where)
+    for host in given["sni"].value:
+        for path in _host(host)[1]:
+            if path is not None:
+                _check_file(path, given["sni"].where)
+
+
+def _check_file(path: str, where: str) -> None:
+    try:
+        with open(path, "rb"):
+            pass
+    except OSError as error:
+        raise SettingsError(f"{where}: cannot read {path!r}: {error.strerror}") from None
 
 
 def _check_values(given: Mapping[str, Given]) -> None:

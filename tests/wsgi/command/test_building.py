@@ -22,6 +22,8 @@ from greenworld.wsgi.http1 import Limits
 def _directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "code").mkdir()
+    for name in ("c", "k", "ca", "c1", "k1", "c2", "X-Text"):
+        (tmp_path / name).touch()
     (tmp_path / "password").write_text("geheim\nsecond line\n")
     (tmp_path / "latin").write_bytes(b"\xff\n")
 
@@ -150,16 +152,23 @@ def test_tls() -> None:
             "--reload serves from one process, against --workers: add --workers none",
         ),
         (
-            "--log-config x --access-log y",
+            "--log-config c --access-log y",
             "--access-log names a file, against --log-config: with that, name the file in it",
         ),
-        ("--error-log y --log-config x", "--error-log names a file, against --log-config"),
+        ("--error-log y --log-config c", "--error-log names a file, against --log-config"),
         ("--access-format %Q", "--access-format: "),
         ("--request-id-header a:b", "--request-id-header: "),
         ("--app-dir absent", "--app-dir: there is no directory 'absent'"),
         ("--reload --reload-dir code,absent", "--reload-dir: there is no directory 'absent'"),
         ("--bind :0 --bind nowhere", "--bind: an address is HOST:PORT"),
         ("--trusted-proxies 10.0.0.0/99", "--trusted-proxies: a trusted proxy is an address"),
+        ("--certfile absent", "--certfile: cannot read 'absent': No such file or directory"),
+        ("--certfile c --keyfile absent", "--keyfile: cannot read 'absent': No such file"),
+        ("--certfile c --client-ca absent", "--client-ca: cannot read 'absent': No such file"),
+        ("--certfile c --sni a=absent", "--sni: cannot read 'absent': No such file"),
+        ("--certfile c --sni a=c:absent", "--sni: cannot read 'absent': No such file"),
+        ("--log-config absent", "--log-config: cannot read 'absent': No such file"),
+        ("--certfile code", "--certfile: cannot read 'code': Is a directory"),
         (
             "--certfile c --key-password-file absent",
             "--key-password-file: cannot read 'absent': No such file or directory",

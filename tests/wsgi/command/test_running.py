@@ -118,11 +118,12 @@ def test_a_crash_leaves_a_traceback_on_the_error_log(run: Run, tmp_path: Path) -
     assert "app.py" in log
 
 
-def test_a_certificate_that_is_not_there(run: Run) -> None:
-    code, out, err = run("app:app", *ADDRESS, "--certfile", "absent.pem").end()
+def test_a_certificate_that_is_none(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").touch()
+    code, out, err = run("app:app", *ADDRESS, "--certfile", "empty.pem").end()
     assert (code, out) == (1, "")
     assert err.startswith("greenworld.wsgi: ")
-    assert "absent.pem" in err
+    assert "empty.pem" in err
     assert err.count("\n") == 1
 
 
