@@ -85,9 +85,9 @@ def _check_needs(given: Mapping[str, Given]) -> None:
 def _check_processes(given: Mapping[str, Given]) -> None:
     workers, reload = given["workers"], given["reload"]
     if reload.value and workers.value is not None:
-        raise SettingsError(
-            f"{reload.where} serves from one process, against {workers.where}: add --workers none"
-        )
+        here = workers.source == reload.source
+        remedy = f"leave out {workers.where}" if here else f"add --workers none ({workers.where})"
+        raise SettingsError(f"{reload.where} serves from one process: {remedy}")
     for name in _NEED_WORKERS:
         if _is_set(given, name) and workers.value is None and not reload.value:
             raise SettingsError(f"{given[name].where} needs --workers")

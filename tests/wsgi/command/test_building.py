@@ -147,10 +147,7 @@ def test_tls() -> None:
         ("--preload", "--preload needs --workers"),
         ("--max-requests 5", "--max-requests needs --workers"),
         ("--workers 1 --max-requests-jitter 5", "--max-requests-jitter needs --max-requests"),
-        (
-            "--reload --workers 1",
-            "--reload serves from one process, against --workers: add --workers none",
-        ),
+        ("--reload --workers 1", "--reload serves from one process: leave out --workers"),
         (
             "--log-config c --access-log y",
             "--access-log names a file, against --log-config: with that, name the file in it",
@@ -188,6 +185,8 @@ def test_what_does_not_go_together(argv: str, message: str) -> None:
 def test_a_message_names_the_source() -> None:
     with pytest.raises(SettingsError, match=r"^GREENWORLD_KEYFILE needs --certfile$"):
         settings(KEYFILE="k")
+    with pytest.raises(SettingsError, match=r"^--reload .*: add --workers none \(GREENWORLD_WORK"):
+        settings("--reload", WORKERS="2")
     Path("own.toml").write_text("preload = true\n")
     with pytest.raises(SettingsError, match=r"^own\.toml: preload needs --workers$"):
         settings("--config", "own.toml")
