@@ -5,24 +5,18 @@ from __future__ import annotations
 import hashlib
 import os
 import ssl
-from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.certificates import Authority
-
-if TYPE_CHECKING:
-    from tests.deploy.conftest import Stage
+from tests.deploy.stage import Stage, need
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_chromium_loads_a_page_and_uploads_a_form(
-    stage: Stage, needs: Callable[[str], str], scheme: str
-) -> None:
-    binary = needs("chromium")
+def test_chromium_loads_a_page_and_uploads_a_form(stage: Stage, scheme: str) -> None:
+    binary = need("chromium")
     if scheme == "https":
         authority = Authority(stage.folder)
         certificate, key = authority.issue()

@@ -9,16 +9,15 @@ import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.deploy.conftest import Connect, Program, Stage
+from tests.deploy.program import LIMIT, Connect, Program
+from tests.deploy.stage import Stage, need
 
 pytestmark = pytest.mark.slow
 
-LIMIT = 40.0
 CONTENT = bytes(range(256)) * 4000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
@@ -37,8 +36,8 @@ Curl = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
 @pytest.fixture(scope="module")
-def curl(needs: Callable[[str], str]) -> Curl:
-    binary = needs("curl")
+def curl() -> Curl:
+    binary = need("curl")
 
     def run(*options: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         command = [binary, "--silent", "--show-error", "--max-time", str(LIMIT), *options]
@@ -112,8 +111,8 @@ def test_curl_over_a_unix_socket(curl: Curl, stage: Stage) -> None:
     assert done.stdout == b"hello\n" + stage.file.read_bytes()
 
 
-def test_wrk(needs: Callable[[str], str], url: str) -> None:
-    command = [needs("wrk"), "-t1", "-c32", "-d1s", "--timeout", "60s", f"{url}/"]
+def test_wrk(url: str) -> None:
+    command = [need("wrk"), "-t1", "-c32", "-d1s", "--timeout", "60s", f"{url}/"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
     assert re.search(r"[1-9]\d* requests in", done.stdout), done.stdout
     assert "Socket errors" not in done.stdout

@@ -12,16 +12,14 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from tests.certificates import Authority
-
-if TYPE_CHECKING:
-    from tests.deploy.conftest import Program, Stage
+from tests.deploy.program import CLIENT, LIMIT, Program
+from tests.deploy.stage import HOME, SITES, Stage, need, need_module
 
 pytestmark = pytest.mark.slow
 
@@ -29,10 +27,6 @@ PAGE = Path(__file__).parents[2] / "docs" / "deploying.md"
 TEXT = PAGE.read_text("utf-8")
 BLOCK = re.compile(r"^<!-- (?:sh|file): (\S+) -->\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCKS = dict(BLOCK.findall(TEXT))
-SITES = Path(__file__).parent / "sites"
-HOME = Path(__file__).parents[2]
-CLIENT = "127.0.0.2"
-LIMIT = 40.0
 
 
 class Shop:
@@ -285,8 +279,8 @@ def test_tls_config(shop: Shop) -> None:
     stop(program)
 
 
-def test_gunicorn(shop: Shop, needs_module: Callable[[str], None]) -> None:
-    needs_module("gunicorn")
+def test_gunicorn(shop: Shop) -> None:
+    need_module("gunicorn")
     shop.write("gunicorn.conf.py")
     program = shop.start("gunicorn", r"Listening at: http://(\S+)")
     assert program.get("/").text == "hello\n"
@@ -294,8 +288,8 @@ def test_gunicorn(shop: Shop, needs_module: Callable[[str], None]) -> None:
     stop(program)
 
 
-def test_a_django_project(shop: Shop, needs_module: Callable[[str], None]) -> None:
-    needs_module("django")
+def test_a_django_project(shop: Shop) -> None:
+    need_module("django")
     # The module, not the script beside it: it is there wherever the library is.
     shop.stage.check(sys.executable, "-m", "django", "startproject", "mysite")
     program = shop.start("django")
@@ -316,16 +310,14 @@ def test_a_factory(shop: Shop) -> None:
     stop(program)
 
 
-def test_systemd_units_are_valid(shop: Shop, needs: Callable[[str], str]) -> None:
+def test_systemd_units_are_valid(shop: Shop) -> None:
     units = [str(shop.write(name)) for name in ("shop.service", "shop.socket")]
-    said = shop.stage.check(needs("systemd-analyze"), "verify", *units)
+    said = shop.stage.check(need("systemd-analyze"), "verify", *units)
     assert str(shop.folder) not in said, "it says nothing of these units"
 
 
-def test_systemd_service_takes_its_socket_and_says_how_it_is(
-    shop: Shop, needs: Callable[[str], str]
-) -> None:
-    activate = needs("systemd-socket-activate")
+def test_systemd_service_takes_its_socket_and_says_how_it_is(shop: Shop) -> None:
+    activate = need("systemd-socket-activate")
     (start,) = re.findall(r"^ExecStart=(.+)$", shop.text("shop.service"), re.MULTILINE)
     address = str(shop.folder / "http.sock")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:

@@ -6,13 +6,12 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.deploy.conftest import Connect, Program, Stage
+from tests.deploy.program import Connect, Program
+from tests.deploy.stage import Stage
 
 pytestmark = pytest.mark.slow
 

@@ -8,19 +8,15 @@ import signal
 import socket
 import ssl
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.certificates import Authority
-
-if TYPE_CHECKING:
-    from tests.deploy.conftest import Connect, Program, Stage
+from tests.deploy.program import CLIENT, LIMIT, Connect, Program
+from tests.deploy.stage import Stage
 
 pytestmark = pytest.mark.slow
 
-CLIENT = "127.0.0.2"
-LIMIT = 40.0
 PIECE = bytes(range(256)) * 256
 PIECES = 256
 CONTENT = PIECE * PIECES

@@ -8,16 +8,14 @@ import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.deploy.conftest import Connect, Program, Stage
+from tests.deploy.program import CLIENT, Connect, Program
+from tests.deploy.stage import Stage
 
 pytestmark = pytest.mark.slow
 
-CLIENT = "127.0.0.2"
 CONTENT = bytes(range(256)) * 4000
 LARGE = 256  # pieces of 64 KiB
 PIECE = bytes(range(256)) * 256
