@@ -1,7 +1,7 @@
 """The command `python -m greenworld.wsgi APP`: from what it is told to a server that runs.
 
-1. The options are read and checked before anything is patched, imported or opened. What the user
-   can mend is one line on standard error; wrong usage is exit code 2.
+1. The options are read and checked before anything is patched, imported or listened on. What the
+   user can mend is one line on standard error; wrong usage is exit code 2.
 2. The directory is changed before files are opened, except the one of `--config`.
 """
 
