@@ -236,14 +236,19 @@ class ChunkedBody(Body):
         decoder = self._decoder
         try:
             content = decoder.feed(data)
-            if self._most is not None:
-                self._most -= len(content)
-                if self._most < 0:
-                    raise HttpError(413, "the body is too large")
         except HttpError as error:
             self._error = error
             raise
-        if decoder.done:
+        self._error = decoder.error
+        if self._most is not None:
+            if len(content) > self._most:
+                self._error = HttpError(413, "the body is too large")
+                content = content[: self._most]
+            self._most -= len(content)
+        if self._error is not None:
+            if not content:
+                raise self._error
+        elif decoder.done:
             self.finished = True
             self._source.unread(decoder.rest)
         return content

@@ -7,7 +7,8 @@ States, and what moves from one to the next:
     TRAILER  field lines up to an empty one     → DONE (checked, then dropped)
     DONE     whatever follows belongs to the next request: `rest`
 
-1. Any cut of the same bytes gives the same body, the same end and the same error.
+1. Any cut of the same bytes gives the same body, the same end and the same error; what came
+   before the error is content.
 2. Sizes are hex digits and nothing else. Extensions are checked against their grammar, then
    ignored, and may not outweigh the data they decorate.
 3. After an error the decoder is not fed again: where the body ends is unknown.
@@ -45,9 +46,11 @@ _SIZE, _DATA, _TRAILER, _DONE = range(4)
 class ChunkedDecoder:
     """Turns the bytes of one chunked body into its content."""
 
-    __slots__ = ("_at", "_buffer", "_left", "_overhead", "_state", "_trailer")
+    __slots__ = ("_at", "_buffer", "_left", "_overhead", "_state", "_trailer", "error")
 
     def __init__(self) -> None:
+        self.error: HttpError | None = None
+        """What is wrong behind the content that `feed` returned last."""
         self._buffer = b""
         self._at = 0  # what is before it has been used up
         self._state = _SIZE
@@ -66,12 +69,20 @@ class ChunkedDecoder:
         return self._buffer if self._state == _DONE else b""
 
     def feed(self, data: bytes) -> bytes:
-        """Take more bytes of the body and return the content they complete (maybe none)."""
+        """Take more bytes of the body and return the content they complete (maybe none).
+
+        Raises HttpError, or sets `error` if there is content before what is wrong.
+        """
         self._buffer = self._buffer + data if self._buffer else data
         self._at = 0
         content: list[bytes] = []
-        while self._step(content):
-            pass
+        try:
+            while self._step(content):
+                pass
+        except HttpError as error:
+            if not content:
+                raise
+            self.error = error
         self._buffer = self._buffer[self._at :]
         return content[0] if len(content) == 1 else b"".join(content)
 

@@ -164,6 +164,27 @@ def test_a_malformed_chunk_stays_an_error() -> None:
     assert not body.finished
 
 
+@pytest.mark.parametrize(
+    ("most", "data", "content", "status"),
+    [
+        (None, b"5\r\nhello\r\n+5\r\n", b"hello", 400),
+        (3, b"5\r\nhello\r\n0\r\n\r\n", b"hel", 413),
+    ],
+)
+def test_what_comes_before_an_error_can_be_read(
+    most: int | None, data: bytes, content: bytes, status: int
+) -> None:
+    """However it arrives: an application that stops before the error never sees it."""
+    for pieces in ([data], [data[i : i + 1] for i in range(len(data))]):
+        body = ChunkedBody(Script(*pieces), False, most)
+        assert body.read(len(content)) == content
+        for _ in range(2):
+            with pytest.raises(HttpError) as caught:
+                body.read(1)
+            assert caught.value.status == status
+        assert not body.drain(1000)
+
+
 def test_a_chunked_body_is_bounded() -> None:
     assert ChunkedBody(Script(chunked(b"x" * 50)), False, 50).read() == b"x" * 50
     with pytest.raises(HttpError) as caught:

@@ -21,6 +21,8 @@ def decode(pieces: list[bytes]) -> tuple[bytes, bool, bytes]:
             rest.append(piece)
         else:
             content += decoder.feed(piece)
+            if decoder.error is not None:
+                raise decoder.error
     return content, decoder.done, decoder.rest + b"".join(rest)
 
 
@@ -141,9 +143,24 @@ def test_any_cut_gives_the_same_verdict(words: list[bytes], places: list[int]) -
     data = b"".join(words)
 
     def verdict(pieces: list[bytes]) -> object:
+        decoder = ChunkedDecoder()
+        content = b""
         try:
-            return decode(pieces)
+            for piece in pieces:
+                content += decoder.feed(piece)
+                if decoder.error is not None:
+                    raise decoder.error
+                if decoder.done:
+                    break
         except HttpError as error:
-            return error.status, error.why
+            return content, error.status, error.why
+        return content, decoder.done
 
     assert verdict(cut(data, places)) == verdict([data])
+
+
+def test_what_comes_before_an_error_is_content() -> None:
+    decoder = ChunkedDecoder()
+    assert decoder.feed(b"5\r\nhello\r\n-1\r\n") == b"hello"
+    assert decoder.error is not None
+    assert decoder.error.status == 400
