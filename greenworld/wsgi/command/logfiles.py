@@ -2,9 +2,11 @@
 
 1. A file is opened for appending and written without a buffer: processes share it, whole lines
    at a time, and nothing is left to be lost.
-2. It keeps its descriptor when it is opened anew, so that whoever holds that (a handler of
+2. A write blocks the OS thread, also where the standard library is patched: a log that is a full
+   pipe holds the server up, and two writes never mix.
+3. It keeps its descriptor when it is opened anew, so that whoever holds that (a handler of
    crashes, a child process) writes to the new file too.
-3. Messages of the error log begin with the time and the number of the process; the lines of a
+4. Messages of the error log begin with the time and the number of the process; the lines of a
    traceback follow as they are.
 """
 
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import posix  # the functions of os may be cooperative: a write that lets others write tears lines
 from typing import Final, NamedTuple
 
 from greenworld.wsgi.clock import error_stamp
@@ -44,7 +47,7 @@ class LogFile:
         left = whole
         try:
             while left:
-                left = left[os.write(self._fd, left) :]
+                left = left[posix.write(self._fd, left) :]
         except OSError:
             self._torn = self._torn or len(left) < len(whole)  # the disk is full: part of a line
             raise
@@ -62,13 +65,13 @@ class LogFile:
         """Open the file of that name, which a rotation may have taken away. Raises OSError."""
         if self._path is not None:
             fd = _open(self._path)
-            os.dup2(fd, self._fd, inheritable=False)
-            os.close(fd)
+            posix.dup2(fd, self._fd, inheritable=False)
+            posix.close(fd)
 
     def close(self) -> None:
         """Close it, unless it is a standard stream."""
         if self._path is not None:
-            os.close(self._fd)
+            posix.close(self._fd)
 
 
 class ErrorFile(LogFile):
@@ -121,7 +124,7 @@ def open_logs(access_log: str | None, error_log: str, log_config: str | None) ->
 
 
 def _open(path: str) -> int:
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    return posix.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
 
 def _failure(error: OSError) -> str:

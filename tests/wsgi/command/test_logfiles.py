@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import http.client
+import json
 import os
+import posix
 import re
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +19,7 @@ import pytest
 from greenworld.wsgi.command import logfiles
 from greenworld.wsgi.command.logfiles import ErrorFile, LogFile, Logs, open_logs
 from greenworld.wsgi.log import ErrorLog
+from tests.wsgi.command.process import LIMIT, Run, get
 
 STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}"
 
@@ -95,7 +102,7 @@ def test_a_disk_that_is_full_for_a_while(
     log: LogFile, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A write that ends in the middle of a line does not spoil the line after it."""
-    write, room = os.write, 3
+    write, room = posix.write, 3
 
     def full(fd: int, data: bytes) -> int:
         nonlocal room
@@ -104,7 +111,7 @@ def test_a_disk_that_is_full_for_a_while(
         count, room = write(fd, data[:room]), 0
         return count
 
-    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(posix, "write", full)
     for text in ("torn\n", "lost\n"):
         with pytest.raises(OSError, match="No space left"):
             log.write(text)
@@ -148,3 +155,137 @@ def test_a_file_that_cannot_be_opened(tmp_path: Path, which: str) -> None:
 def test_loggers_and_files_exclude_each_other(access: str, error: str) -> None:
     with pytest.raises(ValueError, match="log_config cannot be combined"):
         open_logs(access, error, "logging.json")
+
+
+# In a process
+
+APP = """
+def app(environ, start_response):
+    environ["wsgi.errors"].write("by the application\\n")
+    if environ["PATH_INFO"] == "/fail":
+        raise ValueError("why")
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+
+@pytest.fixture(autouse=True)
+def site(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(APP)
+
+
+def test_the_command_writes_files(run: Run, tmp_path: Path) -> None:
+    command = run(
+        *("app:app", "--bind", "127.0.0.1:0", "--access-log", "access", "--error-log", "errors"),
+        *("--access-format", "json"),
+    )
+    port = command.port()
+    get(port, "/fail")
+    command.process.send_signal(signal.SIGTERM)
+    assert command.end() == (0, "", "")
+    line = json.loads((tmp_path / "access").read_text())
+    errors = (tmp_path / "errors").read_text().splitlines()
+    assert (line["status"], line["path"]) == (500, "/fail")
+    assert errors[0] == "by the application"
+    assert re.fullmatch(
+        rf"{STAMP} \[{command.process.pid}\] greenworld\.wsgi: error in the application,"
+        rf" answering GET /fail HTTP/1\.1 \[{line['request_id']}\]",
+        errors[1],
+    )
+    assert errors[2] == "Traceback (most recent call last):"
+    assert errors[-1] == "ValueError: why"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+def test_the_command_serves_when_the_disk_is_full(run: Run) -> None:
+    command = run("app:app", "--bind", "127.0.0.1:0", "--access-log", "/dev/full")
+    port = command.port()
+    for _ in range(3):
+        assert get(port) == b"ok"
+    command.process.send_signal(signal.SIGTERM)
+    code, _, err = command.end()
+    assert code == 0
+    assert err.count("cannot write the access log: [Errno 28] No space left on device") == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+def test_the_command_serves_when_no_error_can_be_written(run: Run) -> None:
+    command = run("app:app", "--bind", "127.0.0.1:0", "--error-log", "/dev/full")
+    port = command.port()
+    assert b"could not answer" in get(port, "/fail")
+    assert get(port) == b"ok"
+    command.process.send_signal(signal.SIGTERM)
+    code, _, err = command.end()
+    assert code == 0
+    assert "cannot write the error log: [Errno 28]" in err
+
+
+@pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="the size of a pipe is fixed here")
+def test_lines_stay_whole_when_the_pipe_is_full(run: Run) -> None:
+    command = run("app:app", "--bind", "127.0.0.1:0", "--error-log", "errors")
+    port = command.port()
+    out = command.process.stdout
+    assert out is not None
+    fcntl.fcntl(out, fcntl.F_SETPIPE_SZ, 4096)
+    agent = "x" * 3000
+
+    def ask(number: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)
+        for _ in range(10):
+            connection.request("GET", f"/{number}", headers={"User-Agent": agent})
+            connection.getresponse().read()
+        connection.close()
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    lines = [out.readline() for _ in range(80)]
+    for thread in threads:
+        thread.join(LIMIT)
+    paths = [re.fullmatch(r'.*"GET (/\d) HTTP/1\.1" 200 2 "-" "x{3000}"\n', one) for one in lines]
+    assert None not in paths
+    assert sorted(path[1] for path in paths if path) == sorted(
+        f"/{n}" for n in range(8) for _ in range(10)
+    )
+
+
+def test_the_command_logs_through_logging(run: Run, tmp_path: Path) -> None:
+    handler = {"class": "logging.FileHandler", "filename": "all", "formatter": "plain"}
+    settings = {
+        "version": 1,
+        "formatters": {"plain": {"format": "%(name)s %(message)s"}},
+        "handlers": {"file": handler},
+        "root": {"handlers": ["file"]},
+    }
+    (tmp_path / "logging.json").write_text(json.dumps(settings))
+    command = run(
+        *("app:app", "--bind", "127.0.0.1:0", "--log-config", "logging.json"),
+        *("--access-format", "%m %s"),
+    )
+    get(command.port(), "/fail")
+    command.process.send_signal(signal.SIGTERM)
+    assert command.end() == (0, "", "")
+    lines = (tmp_path / "all").read_text().splitlines()
+    assert lines[0] == "greenworld.error by the application"
+    assert lines[1].startswith("greenworld.error greenworld.wsgi: error in the application")
+    assert lines[-1] == "greenworld.access GET 500"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("--access-format", "%Z"), 2, "'%Z', which is no atom"),
+        (("--access-log", "none/a"), 1, "cannot open the log file 'none/a': No such file"),
+        (("--log-config", "app.py"), 1, "cannot use the log configuration 'app.py'"),
+        (("--trusted-proxies", "nginx"), 2, "not 'nginx'"),
+        (("--request-id-header", "a b"), 2, "must be the name of a header, not 'a b'"),
+    ],
+)
+def test_what_the_command_cannot_use(
+    run: Run, arguments: tuple[str, ...], code: int, says: str
+) -> None:
+    command = run("app:app", "--bind", "127.0.0.1:0", *arguments)
+    ended, out, err = command.end()
+    assert (ended, out) == (code, "")
+    assert says in err
+    assert "Traceback" not in err
