@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.program import CLIENT, Connect, Program
-from tests.deploy.stage import Stage
+from tests.deploy.stage import Stage, need_module
 
 pytestmark = pytest.mark.slow
 
@@ -89,6 +89,15 @@ def test_large_upload(nginx: Program, prefix: str, chunked: bool) -> None:
     # A buffering nginx knows how long it is before the server hears of it.
     announced = not chunked or not prefix
     assert reply["announced"] == (str(len(content)) if announced else None)
+
+
+@pytest.mark.parametrize("framework", ["django", "bottle"])
+def test_frameworks_that_need_a_length_read_chunked_uploads(stage: Stage, framework: str) -> None:
+    need_module(framework)
+    site = stage.serve(f"{framework}_site:app")
+    config = LOCATIONS.replace("$http_host", "127.0.0.1").replace("UPSTREAM", site.address)
+    reply = stage.nginx(config).ask("POST", "/digest", iter([CONTENT, CONTENT]))
+    assert reply.text == hashlib.sha256(CONTENT * 2).hexdigest()
 
 
 def test_unbuffered_answer_arrives_as_it_is_made(nginx: Program, connect_to: Connect) -> None:
@@ -237,6 +246,15 @@ def test_workers_reload_under_load(stage: Stage, body: bytes | None) -> None:
             site.signal(signal.SIGHUP)
             load.wait_for_new_answer()
         load.wait_for(50)
+    assert load.failures == []
+
+
+def test_workers_that_are_replaced_after_so_many_requests(stage: Stage) -> None:
+    site = stage.serve("probe:app", "--workers", "2", "--max-requests", "200")
+    nginx = stage.nginx(LOCATIONS.replace("UPSTREAM", site.address))
+    with stage.load(nginx, "/pid", keep=True, body=b"nginx never repeats a POST") as load:
+        for _ in range(4):
+            load.wait_for_new_answer()
     assert load.failures == []
 
 
