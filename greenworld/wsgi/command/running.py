@@ -123,7 +123,7 @@ class _Controls:
     def _reload(self, number: int, frame: FrameType | None) -> None:
         if self._terminal.is_gone:
             self._stop(number, frame)
-        else:
+        elif not self._process.server.stop_requested:
             self._process.soon(self._load_again)
 
     def _load_again(self) -> None:

@@ -16,8 +16,11 @@ from greenworld.wsgi.command.sdnotify import Notifier, take_notifier
 from tests.wsgi.command.workers import LIMIT, Supervise
 
 APP = """
-import os
+import os, time
 def app(environ, start_response):
+    os.write(2, b"asked\\n")
+    while not os.path.exists("go"):
+        time.sleep(0.01)
     start_response("200 OK", [])
     return []
 """
@@ -110,9 +113,18 @@ def test_one_process(supervise: Supervise, manager: Manager, tmp_path: Path) -> 
     one.send(signal.SIGHUP)
     assert manager.hear_news()["RELOADING"] == "1"
     assert manager.hear_news()["READY"] == "1"
-    one.send(signal.SIGTERM)
-    assert manager.hear_news()["STOPPING"] == "1"
+    with socket.create_connection(("127.0.0.1", one.port()), LIMIT) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        one.err.wait_for("asked")
+        one.send(signal.SIGTERM)
+        assert manager.hear_news()["STOPPING"] == "1"
+        one.send(signal.SIGHUP)  # too late
+        (tmp_path / "go").touch()
+        assert client.recv(1000).startswith(b"HTTP/1.1 200 OK\r\n")
     assert one.end() == 0
+    manager.sock.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        manager.hear_news()
 
 
 @pytest.mark.slow
