@@ -110,3 +110,28 @@ class Config:
     """What an access line holds: `common`, `combined`, `json`, or atoms such as `%h %r %s`."""
     error_log: LogStream | None = None
     """Where errors and `wsgi.errors` go; None for `sys.stderr`."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a number that no server could work with."""
+        for name in _TIMES:
+            seconds = getattr(self, name)
+            if seconds is not None and not seconds >= 0:
+                raise ValueError(f"{name} must be a number of seconds, not {seconds!r}")
+        for name in _COUNTS:
+            count = getattr(self, name)
+            if count is not None and count < 1:
+                raise ValueError(f"{name} must be 1 or more, or None for any number, not {count!r}")
+        if self.health_path is not None and not self.health_path.startswith("/"):
+            raise ValueError(f"health_path must begin with a slash, not be {self.health_path!r}")
+
+
+_TIMES = (
+    "keep_alive",
+    "head_timeout",
+    "body_timeout",
+    "write_timeout",
+    "request_timeout",
+    "handshake_timeout",
+    "graceful_timeout",
+)
+_COUNTS = ("max_connections", "max_in_flight", "max_per_address")
