@@ -8,7 +8,7 @@
    bytes do not count as sent: the caller, who sends the rest of the same data anyway, offers
    them again, and only their encrypted form goes on.
 4. An end without close_notify is an error, not an end: somebody may have cut the stream.
-5. After `shutdown` nothing that arrives is decrypted: who shuts down only drops what still comes.
+5. `shutdown` ends one direction: what the client still sends is decrypted as before.
 
 **Source**: RFC 8446, section 6.1 (how a connection ends).
 """
@@ -17,7 +17,14 @@ from __future__ import annotations
 
 from _socket import SHUT_RD
 from collections.abc import Sequence
-from ssl import MemoryBIO, SSLContext, SSLError, SSLObject, SSLWantReadError
+from ssl import (
+    MemoryBIO,
+    SSLContext,
+    SSLError,
+    SSLObject,
+    SSLWantReadError,
+    SSLZeroReturnError,
+)
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -43,6 +50,7 @@ class TlsStream:
     """
 
     __slots__ = (
+        "_ahead",
         "_ended",
         "_incoming",
         "_io",
@@ -66,6 +74,7 @@ class TlsStream:
         self._unsent = b""  # encrypted, and not taken by the socket yet
         self._owed = 0  # plain bytes that count as sent when `_unsent` has left
         self._shut = False  # close_notify was sent, or must not be sent
+        self._ahead = b""  # decrypted, and not asked for yet
         self._ended = False  # the client's close_notify has been read
 
     def handshake(self, until: float) -> None:
@@ -113,10 +122,12 @@ class TlsStream:
         Raises BlockingIOError when there are none yet, ConnectionResetError at an end without
         close_notify, SSLError (an OSError too) for what is not TLS.
         """
-        if self._shut:
-            return self.raw.recv(limit)
         pieces: list[bytes] = []
         left = limit
+        if self._ahead:
+            pieces.append(self._ahead[:limit])
+            self._ahead = self._ahead[limit:]
+            left -= len(pieces[0])
         drained = False
         while left and not self._ended:
             data = self._decrypt(left)
@@ -152,6 +163,9 @@ class TlsStream:
             data = tls.read(min(limit, RECORD))
         except SSLWantReadError:
             data = b""
+        except SSLZeroReturnError:  # raised where we have said it too
+            data = b""
+            self._end()
         except SSLError:
             self._shut = True
             self._flush()  # the alert
@@ -221,6 +235,9 @@ class TlsStream:
 
     def shutdown(self, how: int) -> None:
         """Say close_notify, then shut the socket down as `how` says."""
+        # OpenSSL takes content that it finds while it says close_notify for a mistake.
+        while data := self._decrypt(RECORD):
+            self._ahead += data
         self._say_end()
         self.raw.shutdown(how)
 
