@@ -231,6 +231,31 @@ def test_a_unix_socket_speaks_tls(
     assert (environ["REMOTE_ADDR"], environ["HTTPS"]) == ("", "on")
 
 
+def test_a_connection_is_taken_over(serve: Any, dial: Dial, pair: Pair) -> None:
+    """As WebSocket does: bytes that came with the request, both directions, and half an end."""
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        taken = environ["greenworld.upgrade"]()
+        taken.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n\r\n")
+        assert taken.recv(100) == b"early"
+        taken.sendall(b"x" * SIZE)
+        taken.shutdown(socket.SHUT_WR)
+        received.append(b"".join(iter(lambda: taken.recv(65536), b"")))
+        return []
+
+    received: list[bytes] = []
+    running = serve(app, tls=Tls(*pair))
+    sock = dial(running, suppress_ragged_eofs=False)
+    sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: test\r\n\r\nearly")
+    assert more(sock).startswith(b"HTTP/1.1 101 ")
+    assert len(read_all(sock)) == SIZE
+    content = os.urandom(SIZE)
+    sock.sendall(content)
+    sock.unwrap().close()
+    running.stop(LIMIT)
+    assert received == [content]
+
+
 # Names and contexts
 
 
