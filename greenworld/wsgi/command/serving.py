@@ -115,9 +115,9 @@ def explain_bind(error: OSError | ValueError, binds: Sequence[str]) -> str:
     """Say in one line which address cannot be listened on, why, and what to do about it."""
     if isinstance(error, ValueError):
         return str(error)
+    if error.filename and error.filename not in binds:
+        return f"cannot use {error.filename}: {error.strerror}"  # a certificate, say
     address = error.filename or ", ".join(binds)
-    if binds and address not in (*binds, ", ".join(binds)):
-        return f"cannot use {address}: {error.strerror}"  # a certificate, say
     hint = ""
     if isinstance(error, PermissionError) and not address.startswith("unix:"):
         hint = " (ports below 1024 need CAP_NET_BIND_SERVICE, or a socket from systemd)"
