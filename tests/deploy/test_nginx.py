@@ -226,14 +226,14 @@ def test_restart_under_load_with_a_socket_that_outlives_the_server(stage: Stage)
         site = stage.serve("probe:app", bind=f"fd://{sock.fileno()}", fds=fds)
         nginx = stage.nginx(LOCATIONS.replace("UPSTREAM", upstream))
         with stage.load(nginx, "/pid", keep=True) as load:
-            for _ in range(3):
+            for _ in range(2):
                 load.wait_for(50)
                 site.signal(signal.SIGTERM)
                 assert site.end() == 0
                 site = stage.serve("probe:app", bind=f"fd://{sock.fileno()}", fds=fds)
             load.wait_for(50)
     assert load.failures == []
-    assert len(set(load.answers)) >= 3
+    assert len(set(load.answers)) >= 2
 
 
 @pytest.mark.parametrize("body", [None, b"nginx never repeats a POST"])
@@ -242,7 +242,7 @@ def test_workers_reload_under_load(stage: Stage, body: bytes | None) -> None:
     nginx = stage.nginx(LOCATIONS.replace("UPSTREAM", site.address))
     with stage.load(nginx, "/pid", keep=True, body=body) as load:
         load.wait_for(50)
-        for _ in range(3):
+        for _ in range(2):
             site.signal(signal.SIGHUP)
             load.wait_for_new_answer()
         load.wait_for(50)
