@@ -181,7 +181,8 @@ class Connection(Stream):
         if line is None:
             line = listener.heads.start_line(raw_line)
         if block is None:
-            block = self.block = listener.heads.header_block(data[first + 2 : end - 4])
+            raw_block = data[first + 2 : end - 4]
+            block = self.block = listener.heads.header_block(raw_block, self.block)
         exchange = self._exchange(line, block)
         self.buffer = data[end:]
         self.seen = 0

@@ -12,6 +12,9 @@
    environment; so is `Proxy`, whose key `HTTP_PROXY` means something else to many client
    libraries.
 5. A template holds every key that a request sets, so that filling in a copy never resizes it.
+6. Where requests of one connection differ in one value (a Cookie, a trace id), the block of the
+   last one becomes the next: only that value is parsed. Where lines differ in their query, only
+   that is. What is not looked at again is byte for byte what was checked before.
 """
 
 from __future__ import annotations
@@ -22,8 +25,16 @@ from typing import Any, Final
 
 from greenworld.wsgi.body import NO_BODY
 from greenworld.wsgi.errors import HttpError
-from greenworld.wsgi.http1 import Limits, check_host, field_value, parse_field, parse_request_line
+from greenworld.wsgi.http1 import (
+    TARGET_TEXT,
+    Limits,
+    check_host,
+    field_value,
+    parse_field,
+    parse_request_line,
+)
 from greenworld.wsgi.quoting import quote
+from greenworld.wsgi.variation import Variation, find_variation
 
 __all__ = ["COLD_BLOCK", "EMPTY_BLOCK", "HeadTable", "HeaderBlock", "StartLine"]
 
@@ -39,6 +50,14 @@ _MAX_SEEN: Final = 4096
 _SECRET = re.compile(rb"auth|cookie|credential|key|passw|secret|session|sid|token", re.IGNORECASE)
 _DROPPED: Final = ""
 """The key of what does not go into the environment."""
+_READ_BY_SERVER: Final = frozenset(
+    f"{_DROPPED} CONTENT_LENGTH HTTP_CONNECTION HTTP_EXPECT HTTP_HOST HTTP_TRANSFER_ENCODING"
+    " HTTP_UPGRADE".split(" ")
+)
+"""The keys whose values decide more than the environment."""
+
+_MAX_STRANGERS: Final = 3
+"""Blocks of a connection, one after the other, that are compared with the one before in vain."""
 
 _Field = tuple[str, str]
 
@@ -71,6 +90,24 @@ class StartLine:
         self.plain = minor == 1 and method != "HEAD" and authority is None and not self.health
         """Whether nothing here needs a second look: see `HeaderBlock.plain`."""
 
+    def with_query(self, query: str) -> StartLine:
+        """Return this line, which has no query, with a query that has been checked."""
+        line = StartLine.__new__(StartLine)
+        line.authority = self.authority
+        line.health = self.health
+        line.method = self.method
+        line.minor = self.minor
+        line.plain = self.plain
+        environ = line.environ = self.environ.copy()
+        target = f"{environ['RAW_URI']}?{query}"
+        environ["QUERY_STRING"] = query
+        environ["RAW_URI"] = environ["REQUEST_URI"] = target
+        before, _, version = self.log_text.rpartition(" ")
+        if '"' in query or "\\" in query:
+            query = quote(query)
+        line.log_text = f"{before}?{query} {version}"
+        return line
+
 
 class HeaderBlock:
     """One checked header block: what of the environment it decides, and what the server reads.
@@ -82,6 +119,7 @@ class HeaderBlock:
         "close",
         "content_length",
         "_environ",
+        "_key",
         "_line",
         "expect",
         "framed",
@@ -92,8 +130,10 @@ class HeaderBlock:
         "raw",
         "shareable",
         "tail",
+        "strangers",
         "transfer_encoding",
         "upgrade",
+        "_variation",
     )
 
     def __init__(self, raw: bytes, environ: dict[str, Any], shareable: bool) -> None:
@@ -128,6 +168,31 @@ class HeaderBlock:
         """Whether, in HTTP/1.1, the request is in order, has no body and keeps the connection."""
         self.log_part = ""
         """What the access log says of the block alone; empty before it was said."""
+        self._variation: Variation | None = None
+        self._key = _DROPPED  # of the value that varies
+        self.strangers = 0
+        """How many blocks before this one, without a break, were not like the one before them."""
+
+    def vary(self, variation: Variation, key: str) -> None:
+        """Let `become` change one value from now on: no other connection may see the block."""
+        self._variation = variation
+        self._key = key
+        self.shareable = False
+
+    def become(self, raw: bytes) -> bool:
+        """Become the block `raw` if it differs in that one value alone; return whether it did.
+
+        Raises HttpError if the value is not allowed. Environments that were made stay as they are.
+        """
+        variation = self._variation
+        value = variation.value_in(raw) if variation is not None else None
+        if value is None:
+            return False
+        self._environ[self._key] = field_value(value).decode("latin-1")
+        self.raw = raw
+        self.tail = raw + b"\r\n\r\n"
+        self.log_part = ""
+        return True
 
     def header(self, key: str, default: str) -> str:
         """Return a field as it came, by its key in the environment."""
@@ -190,35 +255,57 @@ class HeadTable:
         """Parse a request line that is not in `lines`."""
         if len(raw) > self._limits.line:
             raise HttpError(414, f"the request line is longer than {self._limits.line} bytes")
+        before, mark, after = raw.partition(b"?")
+        if not mark:
+            line = StartLine(raw, self._health_path)
+            self._remember_line(raw, line)
+            return line
+        query, space, version = after.rpartition(b" ")
+        base = before + b" " + version
+        known = self.lines.get(base)
+        # "*" takes no query. Whatever else is wrong, StartLine says.
+        takes_query = space and not before.endswith(b" *")
+        if known is not None and takes_query and not query.translate(None, TARGET_TEXT):
+            return known.with_query(query.decode("ascii"))
         line = StartLine(raw, self._health_path)
-        if b"?" not in raw and len(raw) <= _MAX_LINE_SIZE:
+        if known is None and self._comes_again(base):
+            self._remember_line(base, StartLine(base, self._health_path))
+        return line
+
+    def _remember_line(self, raw: bytes, line: StartLine) -> None:
+        if len(raw) <= _MAX_LINE_SIZE:
             if len(self.lines) >= _MAX_TARGETS:
                 self.lines.clear()
             self.lines[raw] = line
-        return line
 
-    def header_block(self, raw: bytes) -> HeaderBlock:
-        """Return the checked block for these bytes (no CRLF after the last line)."""
+    def _comes_again(self, raw: bytes) -> bool:
+        """Whether something comes for the second time: most that is unique never does."""
+        mark = hash(raw)
+        if mark in self._seen:
+            return True
+        if len(self._seen) >= _MAX_SEEN:
+            self._seen.clear()
+        self._seen.add(mark)
+        return False
+
+    def header_block(self, raw: bytes, last: HeaderBlock | None = None) -> HeaderBlock:
+        """Return the checked block for these bytes (no CRLF after the last line).
+
+        `last` is the block before it on the same connection; it may become this one.
+        """
+        if last is not None and last.become(raw):
+            return last
         block = self._blocks.get(raw)
         if block is None:
-            block = self._parse_block(raw)
-            if block.shareable and len(raw) <= _MAX_BLOCK_SIZE:
-                self._remember(raw, block)
+            block = self._parse_block(raw, last)
+            if block.shareable and len(raw) <= _MAX_BLOCK_SIZE and self._comes_again(raw):
+                if len(self._blocks) >= _MAX_BLOCKS:
+                    self._blocks.clear()
+                block.strangers = 0
+                self._blocks[raw] = block
         return block
 
-    def _remember(self, raw: bytes, block: HeaderBlock) -> None:
-        """Share a block that comes for the second time: most that are unique never do."""
-        mark = hash(raw)
-        if mark not in self._seen:
-            if len(self._seen) >= _MAX_SEEN:
-                self._seen.clear()
-            self._seen.add(mark)
-            return
-        if len(self._blocks) >= _MAX_BLOCKS:
-            self._blocks.clear()
-        self._blocks[raw] = block
-
-    def _parse_block(self, raw: bytes) -> HeaderBlock:
+    def _parse_block(self, raw: bytes, last: HeaderBlock | None) -> HeaderBlock:
         fields: dict[str, str] = {}
         lines = raw.split(b"\r\n") if raw else []
         if len(lines) > self._limits.fields:
@@ -241,7 +328,24 @@ class HeadTable:
                 _check_underscores(lines)
         environ = self._template.copy()
         environ.update(fields)
-        return HeaderBlock(raw, environ, shareable)
+        block = HeaderBlock(raw, environ, shareable)
+        if last is not None and last.raw:
+            # With a name that comes twice, a key is not one line's.
+            _compare(block, lines, last, unique=len(fields) == len(lines))
+        return block
+
+
+def _compare(block: HeaderBlock, lines: list[bytes], last: HeaderBlock, unique: bool) -> None:
+    """Have the block vary where it differs from the last one, if that is in one value."""
+    block.strangers = last.strangers
+    if block.strangers < _MAX_STRANGERS:
+        variation = find_variation(last.raw.split(b"\r\n"), lines) if unique else None
+        key = _DROPPED if variation is None else _names.get(variation.name, (_DROPPED, False))[0]
+        if variation is not None and key not in _READ_BY_SERVER:
+            block.vary(variation, key)
+            block.strangers = 0
+        else:
+            block.strangers += 1
 
 
 def _parse_line(line: bytes) -> tuple[_Field, bool]:

@@ -21,6 +21,7 @@ from greenworld.wsgi.errors import HttpError
 __all__ = [
     "CHUNKED",
     "FIELD_TEXT",
+    "TARGET_TEXT",
     "TOKEN",
     "Limits",
     "RequestLine",
