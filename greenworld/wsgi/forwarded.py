@@ -84,10 +84,13 @@ class ForwardedHeaders:
         self.proxies = TrustedProxies(config.trusted_proxies)
         self._parts = frozenset(config.forwarded_parts)
         self._is_standard = config.forwarded_header == "forwarded"
-        chosen = [_KEYS[part] for part in _PARTS if part in self._parts]
-        self._wanted = (_STANDARD,) if self._is_standard else tuple(chosen)
-        self._unwanted = tuple({*_KEYS.values(), _STANDARD} - set(self._wanted))
+        chosen = tuple(_KEYS[part] for part in _PARTS if part in self._parts)
+        wanted = (_STANDARD,) if self._is_standard else chosen
+        self._unwanted = tuple(key for key in (*_KEYS.values(), _STANDARD) if key not in wanted)
         self._removed = (*_KEYS.values(), _STANDARD, *_ALIASES)
+        # All that a change depends on.
+        placed = {"host", "port"} & self._parts
+        self._asked = (*wanted, "HTTP_HOST", "wsgi.url_scheme") if placed else wanted
         self._known: dict[tuple[str | None, ...], dict[str, str]] = {}
 
     def __call__(self, connection: Connection, block: HeaderBlock, environ: dict[str, Any]) -> None:
@@ -100,15 +103,8 @@ class ForwardedHeaders:
             return
         for key in self._unwanted:
             environ.pop(key, None)
-        get = environ.get
-        # All that the change depends on. Most clients send more than one request.
-        question = (
-            host,
-            get("HTTP_HOST"),
-            get("wsgi.url_scheme"),
-            *[get(key) for key in self._wanted],
-        )
-        change = self._known.get(question)
+        question = tuple(map(environ.get, self._asked))
+        change = self._known.get(question)  # most clients send more than one request
         if change is None:
             change = self._change(environ)
             self._remember(question, change)

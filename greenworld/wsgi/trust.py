@@ -38,7 +38,7 @@ class TrustedProxies:
     nor `unix`, nor `*`.
     """
 
-    __slots__ = ("_everyone", "_known", "_networks", "_unix")
+    __slots__ = ("_everyone", "_hops", "_networks", "_peers", "_unix")
 
     def __init__(self, names: Iterable[str]) -> None:
         if isinstance(names, str):
@@ -52,22 +52,31 @@ class TrustedProxies:
                 self._unix = True
             else:
                 self._networks.append(_network(name))
-        self._known: dict[str, bool] = {}
+        self._peers: dict[str, bool] = {}
+        self._hops: dict[str, bool] = {}
 
     def trusts_peer(self, host: str) -> bool:
         """Whether who is connected from `host` is trusted; `""` is the peer of a Unix socket."""
-        return (self._unix if not host else self._everyone) or self.trusts_hop(host)
+        trusted = self._peers.get(host)
+        if trusted is None:
+            trusted = (self._everyone if host else self._unix) or self.trusts_hop(host)
+            _remember(self._peers, host, trusted)
+        return trusted
 
     def trusts_hop(self, host: str) -> bool:
         """Whether `host`, which a header names, is an address or in a network that was listed."""
-        trusted = self._known.get(host)
+        trusted = self._hops.get(host)
         if trusted is None:
-            if len(self._known) >= _MAX_KNOWN:
-                self._known.clear()
             address = parse_address(host)
             trusted = address is not None and any(address in each for each in self._networks)
-            self._known[host] = trusted
+            _remember(self._hops, host, trusted)
         return trusted
+
+
+def _remember(table: dict[str, bool], host: str, trusted: bool) -> None:
+    if len(table) >= _MAX_KNOWN:
+        table.clear()
+    table[host] = trusted
 
 
 def _network(name: str) -> IPv4Network | IPv6Network:

@@ -333,6 +333,17 @@ def test_a_request_past_the_proxy(serve: Serve) -> None:
     assert reply.body == f"['127.0.0.1', '{port}', 'http', None]".encode()
 
 
+def test_behind_a_proxy_header_the_client_speaks_for_itself(serve: Serve) -> None:
+    running = serve(tell, trusted_proxies=("127.0.0.1", "10.0.0.0/8"), proxy_protocol=True)
+    for address, expected in (
+        ("203.0.113.9", b"['203.0.113.9', '4000', 'http', None]"),
+        ("10.0.0.7", b"['198.51.100.1', '', 'http', '198.51.100.1']"),
+    ):
+        client = running.connect()
+        client.send(f"PROXY TCP4 {address} 192.0.2.1 4000 80\r\n".encode())
+        assert client.get("/", "X-Forwarded-For: 198.51.100.1").body == expected
+
+
 def test_without_trusted_proxies_no_header_is_touched(serve: Serve) -> None:
     client = serve(tell).connect()
     reply = client.get("/", "X-Forwarded-For: 203.0.113.9", "X-Forwarded-Proto: https")

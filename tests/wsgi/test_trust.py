@@ -50,8 +50,9 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     proxies = TrustedProxies(["10.0.0.0/24"])
     for last in range(20):
         assert proxies.trusts_hop(f"10.0.0.{last}")
-        assert not proxies.trusts_hop(f"10.0.1.{last}")
-    assert len(proxies._known) <= 4
+        assert not proxies.trusts_peer(f"10.0.1.{last}")
+    assert 0 < len(proxies._hops) <= 4
+    assert 0 < len(proxies._peers) <= 4
 
 
 @pytest.mark.parametrize(
