@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import socket
 import stat
@@ -11,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from greenworld.wsgi import Server
+from greenworld.hub import sleep
+from greenworld.wsgi import Config, Server, listener
+from greenworld.wsgi.listener import SHARED_PAUSE
 
 if TYPE_CHECKING:
     from tests.wsgi.conftest import Serve
@@ -96,6 +100,43 @@ def test_a_socket_of_the_caller_keeps_its_file(serve: Serve, tmp_path: Path) -> 
         assert running.connect().get().body == b"hello"
         running.stop()
     assert os.path.exists(path)
+
+
+@pytest.mark.parametrize(
+    ("environ", "waiting", "turns"),
+    [
+        ({"wsgi.multiprocess": True}, 10, [(1, SHARED_PAUSE), (3, SHARED_PAUSE), (6, SHARED_PAUSE),
+                                           (10, SHARED_PAUSE)]),
+        ({}, 33, [(32, 0)]),
+    ],
+    ids=["shared", "alone"],
+)  # fmt: skip
+def test_a_burst_is_accepted_in_turns(
+    monkeypatch: pytest.MonkeyPatch,
+    environ: Environ,
+    waiting: int,
+    turns: list[tuple[int, float]],
+) -> None:
+    seen: list[tuple[int, float]] = []
+
+    def pause(seconds: float) -> None:
+        seen.append((len(server.connections), seconds))
+        sleep(0)
+
+    monkeypatch.setattr(listener, "sleep", pause)
+    with contextlib.ExitStack() as clients:
+        sock = socket.create_server(("127.0.0.1", 0), backlog=128)
+        for _ in range(waiting):
+            client = socket.create_connection(sock.getsockname(), LIMIT)
+            clients.enter_context(client)
+        server = Server(hello, sock, config=Config(environ=environ, error_log=io.StringIO()))
+        server.start()
+        try:
+            while len(server.connections) < waiting:
+                sleep(0.001)
+            assert seen == turns
+        finally:
+            server.stop(0)
 
 
 def test_shared_with_another_server_each_gets_its_part(serve: Serve) -> None:
