@@ -19,6 +19,8 @@ import pytest
 from tests.certificates import Authority
 from tests.gunicorn_process import APP, LIMIT, Gunicorn, Run
 
+pytestmark = pytest.mark.slow
+
 PROXY = b"PROXY TCP4 192.0.2.1 10.0.0.2 56324 443\r\n"
 LAST = b"GET /environ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
 
