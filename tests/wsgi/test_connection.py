@@ -357,6 +357,10 @@ def test_a_slow_head_is_answered_408(serve: Serve) -> None:
     assert (reply.status, reply.headers["connection"]) == (408, "close")
     client.close()
     assert running.connect().at_end()  # nothing was said: closed without a word
+    running.stop(10)
+    assert running.access.getvalue().endswith('"-" 408 38 "-" "-"\n')
+    assert running.access.getvalue().count("\n") == 1
+    assert running.errors.getvalue() == ""
 
 
 def test_a_slow_head_is_not_saved_by_trickling(serve: Serve) -> None:
