@@ -44,6 +44,8 @@ KEYS: Final = {
 }
 """The keys of a line, in their order."""
 
+_THOUSANDTHS: Final = tuple(f"{number:03}" for number in range(1000))
+
 
 def _string(text: str) -> str:
     """Return a JSON string for text of which each character is a byte."""
@@ -93,7 +95,7 @@ def json_format(behind_proxies: bool) -> Format:
         if int(wall) != second:
             second = int(wall)
             start, middle = _beginning(second)
-        beginning = f"{start}{int((wall - second) * 1000):03}{middle}"
+        beginning = f"{start}{_THOUSANDTHS[int((wall - second) * 1000)]}{middle}"
         if type(exchange) is Refusal:
             return beginning + _refusal(exchange)
         if exchange.line is not line:

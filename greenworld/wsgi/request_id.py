@@ -46,26 +46,32 @@ class RequestIds:
     names no header.
     """
 
-    __slots__ = ("_count", "_key", "_prefix", "_trusts")
+    __slots__ = ("_key", "_make", "_trusts", "name")
 
     def __init__(self, header: str | None, trusts: Callable[[str], bool] | None) -> None:
         self._key = None if header is None else header_key(header)
         self._trusts = trusts
         # Not at import: a supervisor may have imported this before it forked.
-        self._prefix = os.urandom(8).hex() + "-"
-        self._count = count(1)
+        prefix = os.urandom(8).hex() + "-"
+        counter = count(1)
 
-    def name(self, exchange: Exchange) -> str:
-        """Return the name that a proxy gave to a request, or a new one. Does not block."""
-        if self._trusts is not None and self._key is not None:
-            given = exchange.environ.get(self._key)
-            if (
-                type(given) is str
-                and _WELL_FORMED.fullmatch(given)
-                and self._trusts(exchange.connection.host)
-            ):
-                return given
-        return f"{self._prefix}{next(self._count):x}"
+        def make(exchange: Exchange) -> str:
+            return f"{prefix}{next(counter)}"
+
+        self._make = make
+        self.name = make if trusts is None or header is None else self._take
+        """Returns the name that a proxy gave to a request, or a new one. Does not block."""
+
+    def _take(self, exchange: Exchange) -> str:
+        given = exchange.environ.get(self._key or "")
+        if (
+            type(given) is str
+            and _WELL_FORMED.fullmatch(given)
+            and self._trusts is not None
+            and self._trusts(exchange.connection.host)
+        ):
+            return given
+        return self._make(exchange)
 
     def naming(self, application: Application) -> Application:
         """Return the application with each request's name put into its environment."""

@@ -11,7 +11,7 @@ from greenworld.wsgi import Config, Server
 from greenworld.wsgi.request_id import REQUEST_ID, RequestIds
 from tests.wsgi.conftest import Serve
 
-MADE = re.compile(r"[0-9a-f]{16}-[0-9a-f]+")
+MADE = re.compile(r"[0-9a-f]{16}-[0-9]+")
 TRUSTING = {"trusted_proxies": ("127.0.0.1",), "access_format": "%{request_id}x"}
 
 
