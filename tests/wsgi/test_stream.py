@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import tempfile
@@ -224,6 +225,57 @@ def test_what_comes_fast_makes_up_for_what_came_late(peer: Callable[..., Peer]) 
     assert one.stream.receive_lag == 1.0
     assert len(one.stream.receive(1000)) == 500
     assert one.stream.receive_lag == 0.5
+
+
+def test_a_socket_that_is_full_from_the_start(peer: Callable[..., Peer]) -> None:
+    one = peer()
+    filled = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            filled += one.stream.sock.send(b"0" * 1000)
+    reader = spawn(read_all, one.theirs)
+    one.stream.send_pair(b"a" * 100, b"b" * 100_000)
+    one.stream.send(b"c" * 100_000)
+    one.stream.sock.shutdown(socket.SHUT_WR)
+    expected = b"0" * filled + b"a" * 100 + b"b" * 100_000 + b"c" * 100_000
+    assert reader.wait(LIMIT) == expected
+
+
+def test_a_client_that_has_gone(peer: Callable[..., Peer]) -> None:
+    one = peer()
+    stream = one.stream
+    stream.send(b"never read")  # so that the end comes as a reset
+    one.theirs.close()
+    with pytest.raises(ClientDisconnected, match="went away"):
+        stream.receive(10)
+    sends: list[Callable[[], None]] = [
+        lambda: stream.send(b"a"),
+        lambda: stream.send_pair(b"a", b"b"),
+        lambda: stream._send_rest(memoryview(b"a")),
+    ]
+    for send in sends:
+        with pytest.raises(ClientDisconnected, match="went away"):
+            send()
+    with tempfile.TemporaryFile() as file:
+        file.truncate(10)
+        with pytest.raises(ClientDisconnected, match="went away"):
+            stream.send_file(file.fileno(), 0, 10)
+    stream.linger()  # at once, and without a word
+
+
+def test_a_connection_that_is_closed_while_it_waits(peer: Callable[..., Peer]) -> None:
+    one = peer()
+
+    def wait() -> str:
+        with pytest.raises(ClientDisconnected) as caught:
+            one.stream.receive(10)
+        return str(caught.value)
+
+    waiting = spawn(wait)
+    while not one.stream.io.readers:
+        sleep(0)
+    one.stream.io.close()
+    assert waiting.wait(LIMIT) == "the connection was closed"
 
 
 class Shouting:
