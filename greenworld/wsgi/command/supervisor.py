@@ -222,15 +222,18 @@ class Supervisor:
 
     def _start(self, place: Place, now: float) -> Seat | None:
         """Fork a worker for that place; in the worker, return its seat."""
-        ours, theirs = make_line()
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
         try:
-            pid = self._signals.fork()
+            ours, theirs = make_line()
+            try:
+                pid = self._signals.fork()
+            except BaseException:
+                ours.close()
+                theirs.close()
+                raise
         except OSError as error:
-            ours.close()
-            theirs.close()
             delay = place.fail(now)
             self._say(f"cannot start a worker: {error.strerror}; next try in {delay:g} s")
             self._give_up_if_hopeless(NONE_COULD_START)

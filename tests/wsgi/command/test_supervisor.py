@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -374,6 +378,44 @@ def test_a_worker_with_its_own_sockets_leaves_its_queue_to_the_next(supervise: S
 
 def state_of(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+@contextmanager
+def no_descriptors_for(pid: int) -> Iterator[None]:
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    least = min(set(range(1000)) - {int(fd) for fd in os.listdir(f"/proc/{pid}/fd")})
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (least, limits[1]))
+    yield
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+
+
+def test_running_out_of_descriptors(supervise: Supervise) -> None:
+    crew = supervise("app:app", "--workers", "2", "--reuse-port", *ADDRESS)
+    port = crew.port()
+    pid, _ = crew.ready(2)
+    with no_descriptors_for(crew.process.pid):
+        crew.send(signal.SIGTTIN)
+        crew.err.wait_for("cannot add a worker: Too many open files")
+        os.kill(pid, signal.SIGKILL)
+        # The end of the dead one's line is free again for one end of the next one's.
+        crew.err.wait_for("cannot start a worker: Too many open files; next try in")
+    crew.ready(3)
+    assert ask(port).isdigit()
+    crew.send(signal.SIGTERM)
+    assert crew.end() == 0
+
+
+def test_workers_that_were_held_up_with_the_supervisor_are_spared(supervise: Supervise) -> None:
+    crew = supervise("app:app", "--workers", "2", "--worker-timeout", "2", *ADDRESS)
+    port = crew.port()
+    pids = crew.ready(2)
+    os.killpg(crew.process.pid, signal.SIGSTOP)
+    time.sleep(4)  # longer than the time-out: it is what this is about
+    os.killpg(crew.process.pid, signal.SIGCONT)
+    assert int(ask(port)) in pids
+    crew.send(signal.SIGTERM)
+    assert crew.end() == 0
+    assert "no sign of life" not in crew.err.text
 
 
 def test_a_unix_socket_is_removed_by_the_supervisor(supervise: Supervise, tmp_path: Path) -> None:
