@@ -5,6 +5,8 @@
 2. Not in the access log, which would hold little else on a quiet server.
 3. It is compared with the path as it was requested, before any proxy's prefix is taken off, and
    once for each request line that is new: the other requests pay nothing.
+4. Nobody knows what a request is for before it is read: where `max_in_flight` is reached, this one
+   waits for its turn like any other.
 """
 
 from __future__ import annotations
