@@ -28,7 +28,7 @@ def site(request: pytest.FixtureRequest, shared_stage: Stage) -> Iterator[Progra
 
 
 def test_no_framework_is_missing() -> None:
-    if missing := ", ".join(set(FRAMEWORKS) - set(INSTALLED)):
+    if missing := ", ".join(name for name in FRAMEWORKS if name not in INSTALLED):
         pytest.skip(f"needs the libraries {missing}: pip install -e '.[libraries]'")
 
 
