@@ -107,8 +107,7 @@ class _Controls:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             signal.signal(number, self._stop)
         signal.signal(signal.SIGUSR1, self._reopen)
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # which nohup asks for
-            signal.signal(signal.SIGHUP, self._reload)
+        signal.signal(signal.SIGHUP, self._reload)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         server = self._process.server

@@ -7,10 +7,11 @@ imported later has the library patched.
 from __future__ import annotations
 
 import os
-from os import fork, getpid, isatty, kill, read
+from os import _exit, fork, getpid, isatty, kill, read
 from signal import (
     SIG_BLOCK,
     SIG_DFL,
+    SIG_IGN,
     SIG_SETMASK,
     SIGHUP,
     SIGINT,
@@ -18,13 +19,14 @@ from signal import (
     SIGTTOU,
     SIGUSR1,
     Signals,
+    getsignal,
     pthread_sigmask,
     set_wakeup_fd,
     signal,
     valid_signals,
 )
 from types import FrameType
-from typing import Final
+from typing import Final, NoReturn
 
 __all__ = ["SignalPipe", "Terminal", "end_by", "name_of"]
 
@@ -82,12 +84,15 @@ def _do_nothing(number: int, frame: FrameType | None) -> None:
 
 
 class Terminal:
-    """The terminal that standard input was, if it was one, when this was made."""
+    """The terminal that standard input was, if it was one, when this was made.
+
+    Made before SIGHUP is handled: a process that was to ignore it (nohup) has no terminal.
+    """
 
     __slots__ = ("_was_there",)
 
     def __init__(self) -> None:
-        self._was_there = isatty(0)
+        self._was_there = isatty(0) and getsignal(SIGHUP) is not SIG_IGN
 
     @property
     def is_gone(self) -> bool:
@@ -95,10 +100,11 @@ class Terminal:
         return self._was_there and not isatty(0)
 
 
-def end_by(number: int) -> None:
+def end_by(number: int) -> NoReturn:
     """End this process as SIGTERM and SIGINT do by default."""
     signal(number, SIG_DFL)
     kill(getpid(), number)
+    _exit(128 + number)  # the kernel spares process 1, which is that of a container
 
 
 def name_of(number: int) -> str:

@@ -91,12 +91,13 @@ def test_a_terminal_that_hangs_up_stops_it_and_another_hang_up_does_not(
     assert one.end() == 0
 
 
-def test_nohup(supervise: Supervise) -> None:
+@pytest.mark.parametrize("workers", [(), ("--workers", "1")], ids=["alone", "workers"])
+def test_nohup(supervise: Supervise, workers: tuple[str, ...]) -> None:
     ignoring = "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN);"
     through = (sys.executable, "-c", f"{ignoring} os.execv(sys.argv[1], sys.argv[1:])")
     master, slave = os.openpty()
     try:
-        one = supervise("app:app", *ADDRESS, stdin=slave, through=through)
+        one = supervise("app:app", *workers, *ADDRESS, stdin=slave, through=through)
         port = one.port()
     finally:
         os.close(slave)

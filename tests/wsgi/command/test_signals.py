@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 
+import pytest
+
 
 def test_signals_come_in_order_and_a_child_hears_none(program: Callable[..., str]) -> None:
     assert (
@@ -60,13 +62,21 @@ def test_no_more_processes(program: Callable[..., str]) -> None:
     )
 
 
-def test_ending_by_a_signal(complete: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+@pytest.mark.parametrize(
+    ("mask", "code"),
+    [("SIG_UNBLOCK", -15), ("SIG_BLOCK", 143)],
+    ids=["as others do", "as process 1, which is spared"],
+)
+def test_ending_by_a_signal(
+    complete: Callable[..., subprocess.CompletedProcess[str]], mask: str, code: int
+) -> None:
     done = complete(
         "-c",
         "import signal; from greenworld.wsgi.command.signals import end_by;"
+        f" signal.pthread_sigmask(signal.{mask}, [signal.SIGTERM]);"
         " signal.signal(signal.SIGTERM, print); end_by(signal.SIGTERM)",
     )
-    assert done.returncode == -15
+    assert done.returncode == code
 
 
 def test_a_terminal_that_hangs_up(program: Callable[..., str]) -> None:
