@@ -97,16 +97,29 @@ def find_head(buffer: bytes, seen: int, limits: Limits) -> int:
     if 0 <= end <= limits.head - 4:
         return end
     if end < 0 and len(buffer) <= limits.head:
+        if (error := _not_http(buffer)) is not None:
+            raise error
         if _LONE_CR_OR_LF.search(buffer, max(0, seen - 1)):
-            raise HttpError(400, "a line of the request head does not end in CRLF")
+            raise _bad_line_end(buffer)
         if buffer.find(b"\r\n", 0, limits.line + 2) < 0 and len(buffer) >= limits.line + 2:
             raise HttpError(414, f"the request line is longer than {limits.line} bytes")
         return -1
     if _LONE_CR_OR_LF.search(buffer, 0, limits.head):
-        raise HttpError(400, "a line of the request head does not end in CRLF")
+        raise _bad_line_end(buffer)
     if buffer.find(b"\r\n", 0, limits.line + 2) < 0:
         raise HttpError(414, f"the request line is longer than {limits.line} bytes")
     raise HttpError(431, f"the request head is longer than {limits.head} bytes")
+
+
+def _bad_line_end(data: bytes) -> HttpError:
+    return _not_http(data) or HttpError(400, "a line of the request head does not end in CRLF")
+
+
+def _not_http(data: bytes) -> HttpError | None:
+    """Recognize what begins as another protocol does: a common mistake, worth its own words."""
+    if data.startswith(b"\x16\x03"):  # a handshake record (RFC 8446, section 5.1)
+        return HttpError(400, "the client speaks TLS, and plain HTTP is spoken here")
+    return None
 
 
 def parse_request_line(line: bytes) -> RequestLine:
@@ -114,11 +127,11 @@ def parse_request_line(line: bytes) -> RequestLine:
     parts = line.split(b" ")
     if len(parts) != 3:
         if b"\n" in line or b"\r" in line:
-            raise HttpError(400, "a line of the request head does not end in CRLF")
-        raise HttpError(400, "the request line is not 'method target version'")
+            raise _bad_line_end(line)
+        raise _not_http(line) or HttpError(400, "the request line is not 'method target version'")
     method, target, version = parts
     if not method or method.translate(None, TOKEN):
-        raise HttpError(400, "the method is not a token")
+        raise _not_http(line) or HttpError(400, "the method is not a token")
     minor = _MINORS.get(version)
     if minor is None:
         minor = _unusual_minor(version)

@@ -214,8 +214,8 @@ HEADS = [
     (b"CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", 501, "CONNECT"),
     (b"CONNECT /x HTTP/1.1\r\nHost: a\r\n\r\n", 501, "CONNECT"),
     # Other protocols.
-    (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, "request line"),  # TLS
-    (b"\x16\x03\x01\x02\x00\x01\n", 400, "method"),
+    (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, "speaks TLS"),
+    (b"\x16\x03\x01\x02\x00\x01\n", 400, "speaks TLS"),
     (b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", 400, "request line"),
     (b"\r\n\r\n\x00\r\nQUIT\n\x21\x11", 400, "request line"),  # PROXY, version 2
     (b"*1\r\n$4\r\nPING\r\n\r\n", 400, "request line"),  # Redis

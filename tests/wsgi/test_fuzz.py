@@ -22,7 +22,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from greenworld.wsgi import Limits
+from greenworld.wsgi import Limits, environ
 from tests.wsgi.wire import Desk, exchange, settle
 
 TIMES = int(os.environ.get("GREENWORLD_TEST_FUZZ", "0"))
@@ -212,6 +212,80 @@ def test_requests_out_of_order(desk: Desk, stream: bytes, places: list[int]) -> 
     statuses = [status for status, _ in whole]
     assert all(status == 200 for status in statuses[:-1]), "nothing follows a refusal"
     assert "Traceback" not in desk.errors.getvalue()
+
+
+# What is remembered
+
+
+def tell_all(environ: Environ, start_response: StartResponse) -> list[bytes]:
+    """Tells everything that a head decides."""
+    told = {key: value for key, value in sorted(environ.items()) if "." not in key}
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [repr(told).encode("latin-1")]
+
+
+@st.composite
+def alike(draw: Any) -> list[bytes]:
+    """Heads of one client: each is the one before it, but for a line, a value or the target."""
+    names = st.sampled_from(
+        [b"Host", b"X", b"x", b"Cookie", b"X-Y", b"X_Y", b"Connection", b"Expect", b"Accept"]
+    )
+    values = st.sampled_from(
+        [b"", b"a", b"b", b"a:b", b" a ", b"\ta", b"a b", b"a,b", b"close", b"keep-alive", b"\xff",
+         b"a\x00", b"a\rb", b"a\nb", b"a\r\nX: z", b"a\r\n b", b"a\r\n\r\nb", b"[::1]", b"x" * 99]
+    )  # fmt: skip
+    targets = st.sampled_from(
+        [b"/", b"/?", b"/?a", b"/?a=b&c", b"/?%41?#", b"/?\"", b"/a", b"/a?b", b"*", b"*?a", b"?a",
+         b"http://h", b"http://h?a", b"http://h/a?b", b"/ ?a", b"/?a b"]
+    )  # fmt: skip
+    first = [draw(st.sampled_from([b"GET", b"OPTIONS"])), draw(targets), b"HTTP/1.1"]
+    lines = [b"Host: example.org"]
+    lines += [draw(names) + b": " + draw(values) for _ in range(draw(st.integers(0, 4)))]
+    found = []
+    favourite = draw(st.integers(0, 4))  # the line that changes most often
+    for _ in range(draw(st.integers(2, 7))):
+        found.append(b" ".join(first) + b"\r\n" + b"\r\n".join([*lines, b"", b""]))
+        if draw(st.booleans()):
+            first[1] = draw(targets)
+        place = draw(st.sampled_from([favourite, favourite, 0, 1, 2])) % len(lines)
+        what = draw(st.sampled_from(["value"] * 8 + ["name", "line", "more", "none"]))
+        if what == "value":
+            lines[place] = lines[place].partition(b":")[0] + b": " + draw(values)
+        elif what == "name":
+            lines[place] = draw(names) + b":" + lines[place].partition(b":")[2]
+        elif what == "line":
+            lines[place] = draw(st.sampled_from([b"", b"X", b":", b" X: y", b"X : y", b"Proxy: a"]))
+        elif what == "more":
+            lines.insert(place, draw(names) + b": " + draw(values))
+    return found
+
+
+def forget() -> None:
+    environ._lines.clear()
+    environ._names.clear()
+
+
+@profile(60)
+@given(alike(), st.booleans())
+@example([b"GET / HTTP/1.1\r\nHost: a\r\nX: %d\r\nX-Y: b\r\n\r\n" % i for i in range(5)], False)
+@example([b"GET / HTTP/1.1\r\nHost: a\r\nX: %d\r\nx: b\r\n\r\n" % i for i in range(5)], False)
+def test_what_is_remembered_changes_nothing(heads: list[bytes], refuse: bool) -> None:
+    """On one connection, and each on a server that has never seen anything."""
+    underscores = "refuse" if refuse else "drop"
+    expected: list[tuple[int, bytes]] = []
+    for head in heads:
+        forget()
+        desk = Desk(tell_all, underscores=underscores)
+        sent = exchange(desk, [head])
+        desk.close()
+        expected += answers(sent)
+        if b"\r\nConnection: close\r\n" in sent:
+            break
+    forget()
+    desk = Desk(tell_all, underscores=underscores)
+    assert answers(exchange(desk, heads)) == expected
+    assert answers(exchange(desk, [b"".join(heads)])) == expected
+    desk.close()
 
 
 ORDERLY = {

@@ -273,6 +273,7 @@ def test_find_head() -> None:
         (b"GET / HTTP/1.1\r\nA: b\n\r\n", 400),
         (b"GET /\rX", 400),
         (b"\x16\x03\x01\x02\x00\n", 400),
+        (b"\x16\x03\x01\x02\x00", 400),
         (b"G" * 22, 414),
         (b"G" * 19 + b"\r\n" + b"a: b\r\n" * 30, 431),
         (b"G" * 19 + b"\r\n" + b"a: b\r\n" * 30 + b"\r\n", 431),
