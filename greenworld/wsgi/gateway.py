@@ -151,7 +151,7 @@ class Exchange:
             else:
                 self._send_each(result)
         except ClientDisconnected:
-            self.close = True
+            self._cut()  # who has only been slow may still read what was sent
         except HttpError as error:
             self._refuse(error)
         except (GreenletExit, SystemExit, KeyboardInterrupt) as error:

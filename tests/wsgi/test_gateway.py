@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -631,3 +632,20 @@ def test_access_log(serve: Serve) -> None:
     )
     assert '"GET /\'\\" HTTP/1.1" 418 4 "-" "-"' in lines[1]
     assert '"-" 400 ' in lines[2]
+
+
+def test_an_answer_that_was_not_read_in_time_is_not_whole(serve: Serve) -> None:
+    """Only the end of the connection ends it: a client that reads on at last must see a failure."""
+
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        start_response("200 OK", [])
+        return iter([bytes(100_000_000)])
+
+    running = serve(app, write_timeout=0.05)
+    client = running.connect()
+    client.send(b"GET / HTTP/1.0\r\n\r\n")
+    assert client.sock.recv(1, socket.MSG_PEEK) == b"H"
+    while running.on_hub(lambda: running.server.connections):
+        pass
+    with pytest.raises(ConnectionResetError):
+        client.reply()
