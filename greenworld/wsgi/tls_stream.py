@@ -251,7 +251,7 @@ class TlsStream:
             return
         self._shut = True
         try:
-            if self._flush():  # else data is missing, and it must not look whole
+            if not self._owed and self._flush():  # else data is missing: it must not look whole
                 self.tls.unwrap()
         except (OSError, ValueError):
             pass  # it wants the client's close_notify too, which is not waited for

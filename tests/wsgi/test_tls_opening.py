@@ -9,6 +9,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -625,6 +626,36 @@ def test_a_stop_closes_idle_connections_in_order(serve: Any, dial: Dial, pair: P
     ask(sock)
     running.stop(LIMIT)
     assert read_all(sock) == b""
+
+
+def test_an_idle_connection_ends_in_order(serve: Any, dial: Dial, pair: Pair) -> None:
+    sock = dial(serve(environment, tls=Tls(*pair), keep_alive=0.05), suppress_ragged_eofs=False)
+    ask(sock)
+    assert read_all(sock) == b""
+
+
+@pytest.mark.parametrize("version", [b"HTTP/1.0", b"HTTP/1.1"])
+@pytest.mark.parametrize("reason", ["stop", "time"])
+def test_what_was_not_read_in_time_is_not_whole(
+    serve: Any, dial: Dial, pair: Pair, version: bytes, reason: str
+) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        start_response("200 OK", [])
+        begun.set()
+        return iter([bytes(100_000_000)])
+
+    begun = threading.Event()
+    running = serve(app, tls=Tls(*pair), write_timeout=0.05 if reason == "time" else 1000.0)
+    sock = dial(running, suppress_ragged_eofs=False)
+    sock.sendall(b"GET / %b\r\nHost: a\r\n\r\n" % version)
+    assert begun.wait(LIMIT)
+    if reason == "stop":
+        running.stop(0.0)
+    else:
+        while running.on_hub(lambda: running.server.connections):
+            pass
+    with pytest.raises((ConnectionResetError, ssl.SSLEOFError)):
+        read_all(sock)
 
 
 def test_what_an_application_left_unread(serve: Any, dial: Dial, pair: Pair) -> None:
