@@ -139,7 +139,7 @@ class ForwardedHeaders:
             if part in self._parts and key in environ
         }
         addresses = lists.pop("for", [])
-        client, at = self._walk([parse_node(entry) for entry in addresses])
+        client, at = self._walk(addresses)
         parts = {}
         for part, values in lists.items():
             if len(values) not in (1, len(addresses)):
@@ -150,7 +150,7 @@ class ForwardedHeaders:
     def _standard(self, environ: dict[str, Any]) -> Said:
         """Read `Forwarded`."""
         elements = parse_forwarded(environ.get(_STANDARD, ""))
-        client, at = self._walk([parse_node(element.get("for", "")) for element in elements])
+        client, at = self._walk([element.get("for", "") for element in elements])
         parts: dict[str, str] = {}
         for element in elements[at:]:
             for part in ("proto", "host"):
@@ -158,13 +158,13 @@ class ForwardedHeaders:
                     parts.setdefault(part, element[part])
         return Said(client if "for" in self._parts else None, parts)
 
-    def _walk(self, nodes: list[Node | None]) -> tuple[Node | None, int]:
+    def _walk(self, entries: list[str]) -> tuple[Node | None, int]:
         """Find the client, and the entry that the outermost trusted hop wrote."""
         client = None
-        at = len(nodes)
+        at = len(entries)
         while at > 0:
             at -= 1
-            node = nodes[at]
+            node = parse_node(entries[at])
             if node is None:
                 break
             client = node

@@ -38,8 +38,12 @@ _NODE = re.compile(
     r"|([0-9A-Fa-f]*:[0-9A-Fa-f:.]+)"  # an IPv6 address without brackets
 )
 _HIDDEN = re.compile(r"(?:unknown|_[A-Za-z0-9._\-]+)(?::(?:[0-9]{1,5}|_[A-Za-z0-9._\-]+))?", re.I)
-_HIDDEN_PORT = re.compile(r"(?<=[0-9\]]):_[A-Za-z0-9._\-]+$")
+_HIDDEN_MAX_SIZE: Final = 8192
+"""Characters of a `Forwarded` header, all of which is parsed; more is no list of hops."""
+_PORT = re.compile(r"(?<=[0-9\]]):_[A-Za-z0-9._\-]+$")
 
+_MAX_SIZE: Final = 8192
+"""Characters of a `Forwarded` header, all of which is parsed; more is no list of hops."""
 _PORT = re.compile(r"[0-9]{1,5}")
 _SCHEMES: Final = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 # RFC 3986, section 3.3, without empty segments: a prefix must never begin like `//host`.
@@ -69,8 +73,10 @@ def parse_forwarded(value: str) -> list[dict[str, str]]:
     """Return the elements of a `Forwarded` field (RFC 7239, section 4), the nearest hop last.
 
     Each maps the names of its parameters, in lower case, to their values. Raises HttpError for
-    what is malformed, also in the values of `for` and `host`.
+    what is malformed, also in the values of `for` and `host`, and for what is too long.
     """
+    if len(value) > _MAX_SIZE:
+        raise HttpError(400, "the Forwarded header is too long")
     elements: list[dict[str, str]] = []
     element: dict[str, str] = {}
     position = 0

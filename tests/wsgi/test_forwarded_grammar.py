@@ -111,6 +111,12 @@ def test_what_is_no_forwarded_header(value: str) -> None:
     assert caught.value.status == 400
 
 
+def test_a_forwarded_header_has_a_bound() -> None:
+    assert len(parse_forwarded("for=192.0.2.1," * 500)) == 500
+    with pytest.raises(HttpError, match="too long"):
+        parse_forwarded("for=192.0.2.1," * 600)
+
+
 @given(st.text(alphabet='for=;,"\\ \t_[]:.12host', max_size=40))
 def test_any_text_is_parsed_or_refused(value: str) -> None:
     try:
