@@ -38,9 +38,7 @@ _NODE = re.compile(
     r"|([0-9A-Fa-f]*:[0-9A-Fa-f:.]+)"  # an IPv6 address without brackets
 )
 _HIDDEN = re.compile(r"(?:unknown|_[A-Za-z0-9._\-]+)(?::(?:[0-9]{1,5}|_[A-Za-z0-9._\-]+))?", re.I)
-_HIDDEN_MAX_SIZE: Final = 8192
-"""Characters of a `Forwarded` header, all of which is parsed; more is no list of hops."""
-_PORT = re.compile(r"(?<=[0-9\]]):_[A-Za-z0-9._\-]+$")
+_HIDDEN_PORT = re.compile(r"(?<=[0-9\]]):_[A-Za-z0-9._\-]+\Z")
 
 _MAX_SIZE: Final = 8192
 """Characters of a `Forwarded` header, all of which is parsed; more is no list of hops."""
