@@ -188,7 +188,8 @@ class Supervisor:
             if worker.state == "ending" or (reloading and worker.generation == self._serving):
                 continue
             unwanted = worker.place not in self._places
-            if unwanted or (worker.place in taken and not self._is_fit(worker)):
+            overtaken = worker.state == "starting" and worker.generation != self._current
+            if unwanted or overtaken or (worker.place in taken and not self._is_fit(worker)):
                 patience = max(self._settings.server.graceful_timeout, LAST_REQUEST_SECONDS)
                 worker.retire(now + patience + OVERTIME)
 

@@ -201,6 +201,27 @@ def test_a_reload_that_fails_changes_nothing(supervise: Supervise, tmp_path: Pat
     assert crew.end() == 0
 
 
+def test_a_reload_is_overtaken_by_the_next_one(supervise: Supervise, tmp_path: Path) -> None:
+    crew = supervise("app:app", "--workers", "2", *ADDRESS)
+    port = crew.port()
+    old = crew.ready(2)
+    (tmp_path / "app.py").write_text(
+        "import os, time\nos.write(2, b'stays away\\n')\ntime.sleep(1000)\n"
+    )
+    crew.send(signal.SIGHUP)
+    crew.err.wait_for("stays away", 2)
+    assert int(ask(port)) in old
+    (tmp_path / "app.py").write_text(APP.replace('b"one"', 'b"two"'))
+    crew.send(signal.SIGHUP)
+    crew.err.wait_for("was ended by SIGTERM", 2)
+    crew.err.wait_for("reloaded: the new workers serve")
+    for pid in old:
+        crew.err.wait_for(f"process {pid}, ended with exit code 0")
+    assert ask(port, "/version") == b"two"
+    crew.send(signal.SIGTERM)
+    assert crew.end() == 0
+
+
 def test_more_and_fewer_workers(supervise: Supervise) -> None:
     crew = supervise("app:app", "--workers", "1", *ADDRESS)
     port = crew.port()
