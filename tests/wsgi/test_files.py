@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import socket
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 from greenworld.wsgi.files import FileWrapper
 
 if TYPE_CHECKING:
-    from tests.wsgi.conftest import Serve
+    from tests.wsgi.conftest import Client, Serve
 
 StartResponse = Callable[..., Callable[[bytes], None]]
 Environ = dict[str, Any]
@@ -174,3 +176,121 @@ def test_close_closes_what_can_be_closed() -> None:
     FileWrapper(file).close()
     assert file.closed
     FileWrapper(Readable()).close()
+
+
+HUGE = (1 << 31) + 12_345
+"""Bytes that one `sendfile` call cannot send, and that fit no signed 32-bit integer."""
+
+
+@pytest.fixture
+def huge(tmp_path: Path) -> Path:
+    """A sparse file with something written at both ends."""
+    path = tmp_path / "huge"
+    with path.open("wb") as file:
+        file.write(b"begin")
+        file.seek(HUGE - 3)
+        file.write(b"end")
+    return path
+
+
+def skip_body(client: Client, size: int) -> bytes:
+    """Take so many bytes off the connection without looking at them, but for the last three."""
+    left = size - 3
+    unused = bytearray(1 << 20)
+    while left:
+        # The kernel drops what MSG_TRUNC receives (tcp(7)), which costs next to nothing.
+        dropped = client.sock.recv_into(unused, min(left, len(unused)), socket.MSG_TRUNC)
+        assert dropped, f"the body ended {left} bytes early"
+        left -= dropped
+    last = b""
+    while len(last) < 3:
+        last += client.sock.recv(3 - len(last))
+    return last
+
+
+def read_head(client: Client) -> bytes:
+    """Read a head and not a byte more: no buffer may hold a part of the body."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += client.sock.recv(1)
+    return head
+
+
+@pytest.mark.skipif(
+    "GREENWORLD_TEST_HUGE" not in os.environ or sys.platform != "linux",
+    reason="sends two gigabytes, and has Linux drop them: set GREENWORLD_TEST_HUGE=1",
+)
+@pytest.mark.parametrize("said", [False, True])
+def test_more_than_two_gib(serve: Serve, huge: Path, said: bool) -> None:
+    def app(environ: Environ, start_response: StartResponse) -> Any:
+        if environ["PATH_INFO"] != "/":
+            start_response("200 OK", TEXT)
+            return [b"ok"]
+        start_response("200 OK", [*TEXT, *([("Content-Length", str(HUGE))] if said else [])])
+        return environ["wsgi.file_wrapper"](huge.open("rb"))
+
+    running = serve(app)
+    client = running.connect()
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert b"\r\nContent-Length: %d\r\n" % HUGE in read_head(client)
+    assert skip_body(client, HUGE) == b"end"
+    assert client.get("/next").body == b"ok"
+    assert f'"GET / HTTP/1.1" 200 {HUGE} ' in running.access.getvalue()
+
+
+def test_the_length_of_more_than_two_gib(serve: Serve, huge: Path) -> None:
+    def app(environ: Environ, start_response: StartResponse) -> Any:
+        start_response("200 OK", TEXT)
+        return environ["wsgi.file_wrapper"](huge.open("rb"))
+
+    client = serve(app).connect()
+    assert client.get(method="HEAD").headers["content-length"] == str(HUGE)
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert b"\r\nContent-Length: %d\r\n" % HUGE in read_head(client)
+    assert client.sock.recv(5, socket.MSG_WAITALL) == b"begin"
+
+
+def test_ranges_are_the_applications(serve: Serve, huge: Path) -> None:
+    """It seeks, says 206 and how much; the server sends that much from there."""
+
+    def app(environ: Environ, start_response: StartResponse) -> Any:
+        first, last = map(int, environ["HTTP_RANGE"].removeprefix("bytes=").split("-"))
+        file = huge.open("rb")
+        file.seek(first)
+        start_response(
+            "206 Partial Content",
+            [
+                *TEXT,
+                ("Content-Range", f"bytes {first}-{last}/{HUGE}"),
+                ("Content-Length", str(last + 1 - first)),
+            ],
+        )
+        return environ["wsgi.file_wrapper"](file)
+
+    client = serve(app).connect()
+    for first, last, body in (
+        (0, 4, b"begin"),
+        (1, 2, b"eg"),
+        (HUGE - 4, HUGE - 1, b"\0end"),
+        (HUGE - 3, HUGE - 2, b"en"),
+        (1 << 31, (1 << 31) + 2, b"\0\0\0"),
+    ):
+        reply = client.get("/", f"Range: bytes={first}-{last}")
+        assert (reply.status, reply.body) == (206, body)
+        assert reply.headers["content-range"] == f"bytes {first}-{last}/{HUGE}"
+
+
+def test_a_file_that_shrinks_does_not_look_whole(serve: Serve, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 100_000)
+
+    def app(environ: Environ, start_response: StartResponse) -> Any:
+        start_response("200 OK", [*TEXT, ("Content-Length", "100000")])
+        file = path.open("rb")
+        os.truncate(path, 50_000)
+        return environ["wsgi.file_wrapper"](file)
+
+    running = serve(app)
+    with pytest.raises(EOFError):
+        running.connect().get()
+    assert "50000 bytes shorter than its Content-Length" in running.errors.getvalue()

@@ -1,6 +1,7 @@
 """The same bytes give the same requests and the same answers, however they are cut.
 
-`GREENWORLD_TEST_FUZZ=20` makes twenty times as many examples, and different ones each time.
+`GREENWORLD_TEST_FUZZ=20` makes twenty times as many examples, and different ones each time; that
+takes longer than a test may: `pytest -o faulthandler_timeout=0 tests/wsgi/test_fuzz*.py`.
 """
 
 from __future__ import annotations
