@@ -323,7 +323,13 @@ def test_systemd_service_takes_its_socket_and_says_how_it_is(shop: Shop) -> None
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
         notices.bind(str(shop.folder / "notify"))
         notices.settimeout(LIMIT)
+
+        def wait_for(notice: bytes) -> None:
+            while notice not in notices.recv(4096):
+                pass
+
         shop.environ["NOTIFY_SOCKET"] = str(shop.folder / "notify")
+        shop.environ["WATCHDOG_USEC"] = "500000"
         passed = [f"-E{name}={value}" for name, value in shop.environ.items()]
         program = shop.stage.run(activate, "-l", address, *passed, *start.split(" "))
         program.address = address
@@ -331,13 +337,11 @@ def test_systemd_service_takes_its_socket_and_says_how_it_is(shop: Shop) -> None
         # The first connection starts the service, which finds it in the queue.
         environ = program.get("/environ", X_Forwarded_For="192.0.2.7").json()
         assert environ["REMOTE_ADDR"] == "192.0.2.7"
-        assert b"READY=1" in notices.recv(4096)
+        wait_for(b"READY=1")
+        wait_for(b"WATCHDOG=1")
         program.signal(signal.SIGHUP)
-        while b"RELOADING=1" not in notices.recv(4096):
-            pass
-        while b"READY=1" not in notices.recv(4096):
-            pass
+        wait_for(b"RELOADING=1")
+        wait_for(b"READY=1")
         program.signal(signal.SIGTERM)
-        while b"STOPPING=1" not in notices.recv(4096):
-            pass
+        wait_for(b"STOPPING=1")
         assert program.end() == 0, program.said
