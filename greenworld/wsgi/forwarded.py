@@ -2,8 +2,9 @@
 
 1. Loaded, and asked for each request, only where `Config.trusted_proxies` is set: a server on
    its own touches no header.
-2. From a peer that is not trusted, every header that says such things is removed, and so is,
-   from anyone, each that was not chosen: no application can believe what nobody vouches for.
+2. From a peer that is not trusted, every header that says such things is removed, also those
+   that say them in other words (`X-Real-IP`). From a trusted one, the parts and the family that
+   were not chosen are; other words of its own are between it and the application.
 3. The list of addresses is walked from its right end, the nearest hop, over trusted ones; the
    first that is not trusted is the client. Where an entry is no address (`unknown`, garbage),
    the walk ends, and the hop that wrote it counts as the client.
