@@ -110,6 +110,11 @@ class Opening:
         received = b""
         if self._trusted is not None:
             received = self._read_proxy_header(connection, self._trusted, until)
+            governor = self._server.governor
+            peers = None if governor is None else governor.peers
+            # The proxy itself is not counted; whom it speaks for is.
+            if peers is not None and not peers.enter(connection):
+                raise ConnectionAbortedError("the client has enough connections")
         if self._encryption is None:
             connection.buffer = received
         else:

@@ -2,7 +2,7 @@
 
 1. An IPv6 client has a network of 64 bits to itself, and so it is the network that is counted.
 2. Unix sockets have no address and are not counted; nor are trusted proxies, which speak for
-   many clients.
+   many clients. Where a PROXY header names the client, it is counted when the header is read.
 3. More than are allowed are closed as soon as they are accepted, and reported once in a while.
 """
 

@@ -12,7 +12,7 @@ import pytest
 from greenworld.wsgi.peers import Peers
 
 if TYPE_CHECKING:
-    from tests.wsgi.conftest import Running, Serve
+    from tests.wsgi.conftest import Client, Running, Serve
 
 LIMIT = 20.0
 StartResponse = Callable[..., Callable[[bytes], None]]
@@ -102,3 +102,27 @@ def test_trusted_proxies_are_not_counted(serve: Serve) -> None:
     running = serve(hello, max_per_address=1, trusted_proxies=("127.0.0.0/8",))
     for client in [running.connect() for _ in range(3)]:
         assert client.get().body == b"hello"
+
+
+def test_whom_a_proxy_header_names_is_counted(serve: Serve) -> None:
+    running = serve(hello, max_per_address=1, proxy_protocol=True, trusted_proxies=("127.0.0.1",))
+
+    def come(client: str) -> Client:
+        one = running.connect()
+        one.send(b"PROXY TCP4 %b 192.0.2.9 1000 80\r\n" % client.encode())
+        return one
+
+    first, other = come("192.0.2.1"), come("192.0.2.2")
+    assert first.get().body == other.get().body == b"hello"
+    refused = come("192.0.2.1")
+    try:
+        assert refused.at_end()
+    except ConnectionResetError:
+        pass
+    assert running.errors.getvalue() == (
+        "greenworld.wsgi: closed a connection from 192.0.2.1, which has 1 open already\n"
+    )
+    assert first.get().body == b"hello"
+    first.ask(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    assert first.at_end()
+    assert come("192.0.2.1").get().body == b"hello"
