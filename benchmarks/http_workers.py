@@ -13,9 +13,10 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
+from urllib.request import urlopen
 
 from benchmarks import wrk
-from benchmarks.process import Child, ChildError
+from benchmarks.process import PATIENCE, Child, ChildError
 from benchmarks.report import (
     describe_machine,
     format_number,
@@ -66,7 +67,8 @@ def measure(path: str, repeat: int, seconds: int) -> Samples:
             log = stack.enter_context(tempfile.TemporaryFile())
             child = Child("benchmarks.http_workers", "--serve", *options, stderr=log)
             urls[name] = stack.enter_context(child).greeting["url"] + path
-            wrk.run(urls[name], CONNECTIONS, 1)  # until every worker has loaded what it needs
+            urlopen(urls[name], timeout=PATIENCE).close()
+            wrk.run(urls[name], CONNECTIONS, 1)  # so that every worker has loaded what it needs
         for _ in range(repeat):
             for name, url in urls.items():
                 show_progress(f"{path} {name}")
@@ -101,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{describe_machine()}; nothing pinned")
     try:
         results = {path: measure(path, options.repeat, options.seconds) for path in options.paths}
-    except (ChildError, wrk.WrkError) as error:
+    except (ChildError, wrk.WrkError, OSError) as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
     show_progress("")
