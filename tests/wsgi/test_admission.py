@@ -200,6 +200,8 @@ def test_a_stop_serves_the_line(serve: Serve) -> None:
     stranger.send(request("/stranger"))
     wait_for_line(running, 3)
     running.server.request_stop(LIMIT)
+    while not running.on_hub(lambda: running.server.stopping):
+        pass
     desk.let_go(4)
     for i, client in enumerate(clients):
         reply = client.reply()
