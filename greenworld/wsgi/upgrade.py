@@ -99,6 +99,12 @@ class UpgradeExchange(Exchange):
             return self.write
         return super().start_response(status, headers, exc_info)
 
+    def early_hints(self, headers: Iterable[Header]) -> None:
+        """See `Exchange.early_hints`."""
+        if self.taken:
+            raise RuntimeError("the connection was taken over: there is no answer to hint at")
+        super().early_hints(headers)
+
     def _send_all(self, blocks: list[bytes] | tuple[bytes, ...]) -> None:
         if not self.taken:
             super()._send_all(blocks)
@@ -215,17 +221,25 @@ class UpgradedSocket:
             return self._sent(connection.sock.send(data))
 
     def sendall(self, data: Any, flags: int = 0) -> None:
-        """Send all of `data`. **Blocks** while the client does not read."""
+        """Send all of `data`. **Blocks** while the client does not read.
+
+        When it fails, or its green thread is killed, with a part sent, the socket is closed.
+        """
         if flags:
             raise ValueError("flags are not supported on an upgraded connection")
-        left = memoryview(data).cast("B")
+        whole = left = memoryview(data).cast("B")
         with self._sending:
             connection = self._use()
-            while left:
-                try:
-                    left = left[self._sent(connection.sock.send(left)) :]
-                except BlockingIOError:
-                    self._wait_write(connection)
+            try:
+                while left:
+                    try:
+                        left = left[self._sent(connection.sock.send(left)) :]
+                    except BlockingIOError:
+                        self._wait_write(connection)
+            except BaseException:
+                if len(left) < len(whole):
+                    self.end()  # nothing can follow a part of something
+                raise
 
     def _sent(self, count: int) -> int:
         if self._exchange is not None:

@@ -236,6 +236,19 @@ def test_an_answer_that_has_begun_is_finished(serve: Serve) -> None:
     assert client.ask(UPGRADE).body == b"begunfinished"
 
 
+def test_no_hints_on_a_connection_that_was_taken_over(serve: Serve) -> None:
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        sock = environ["greenworld.upgrade"]()
+        with pytest.raises(RuntimeError, match="taken over"):
+            environ["wsgi.early_hints"]([("Link", "</a>")])
+        sock.sendall(b"no hint")
+        return []
+
+    client = serve(app).connect()
+    client.send(UPGRADE)
+    assert client.read_line() == b"no hint"
+
+
 def test_101_cannot_come_from_start_response(serve: Serve) -> None:
     def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
         start_response("101 Switching Protocols", [])
@@ -292,6 +305,7 @@ def test_a_client_that_does_not_read(
             sock.sendall(b"x" * 20_000_000)
         except OSError as error:
             seen.append(type(error))
+            assert sock.fileno() == -1
         ended.set()
         return []
 
