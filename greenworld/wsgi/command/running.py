@@ -113,8 +113,8 @@ class _Controls:
         server = self._process.server
         if server.stop_requested:
             end_by(signal.SIGTERM if number == signal.SIGQUIT else number)
-        self._notifier.stopping()
         server.request_stop(0.0 if number == signal.SIGQUIT else None)
+        self._notifier.stopping()
 
     def _reopen(self, number: int, frame: FrameType | None) -> None:
         self._process.soon(self._process.logs.reopen)
@@ -122,10 +122,12 @@ class _Controls:
     def _reload(self, number: int, frame: FrameType | None) -> None:
         if self._terminal.is_gone:
             self._stop(number, frame)
-        elif not self._process.server.stop_requested:
+        else:
             self._process.soon(self._load_again)
 
     def _load_again(self) -> None:
+        if self._process.server.stop_requested:
+            return
         self._notifier.reloading()
         self._process.logs.reopen()
         self._process.server.reload_certificates()
