@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from greenworld.hub import sleep
+from greenworld.wsgi import Server
 
 if TYPE_CHECKING:
     from tests.wsgi.conftest import Serve
@@ -65,7 +67,8 @@ def test_it_is_a_request_like_others(serve: Serve, request_bytes: bytes, status:
     assert client.at_end()
 
 
-def test_it_is_503_while_the_server_stops(serve: Serve) -> None:
+def test_it_is_503_while_the_server_stops(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[Server.__module__], "NEWCOMER_SECONDS", 1000)
     begun, go = threading.Event(), threading.Event()
 
     def app(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
@@ -79,16 +82,13 @@ def test_it_is_503_while_the_server_stops(serve: Serve) -> None:
     client = running.connect()
     client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     assert begun.wait(LIMIT)
-    checkers = []
-
-    def connect_and_stop() -> None:
-        # In one turn of the hub: the server accepts the connection when it stops.
-        checkers.append(running.connect())
-        checkers[0].send(b"GET /up HTTP/1.1\r\nHost: a\r\n\r\n")
-        running.server.request_stop(LIMIT)
-
-    running.on_hub(connect_and_stop)
-    reply = checkers[0].reply()
+    checker = running.connect()
+    while running.on_hub(lambda: len(running.server.connections)) < 2:
+        pass
+    running.server.request_stop(1000)
+    while not running.on_hub(lambda: running.server.stopping):
+        pass
+    reply = checker.get("/up")
     assert (reply.status, reply.body) == (503, b"stopping\n")
     assert reply.headers["connection"] == "close"
     go.set()
