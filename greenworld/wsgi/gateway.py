@@ -331,6 +331,8 @@ class Exchange:
             )
             self._cut()
         elif self._to_the_end:
+            if self.connection.severed:  # and the application has not minded
+                self._cut()
             self._to_the_end = False
             self._left = 0
 

@@ -9,7 +9,9 @@
 4. A client that is merely slow has to keep up with a minimum rate, counted over the time that
    the server spends waiting for it: its *lag* is that time less what its bytes are worth, never
    below zero. A lag beyond the time-out of the direction is as if nothing had come at all.
-5. What a client has read is what the kernel holds no longer: a socket becomes writable only after
+5. Nothing is ever sent behind a part of something: who catches the error of a `send` and sends
+   again is told that the client has gone (`Severed`).
+6. What a client has read is what the kernel holds no longer: a socket becomes writable only after
    a third of its buffer is free, which a slow client that reads all the time may not reach.
 """
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from greenworld.hub.io import Io
     from greenworld.wsgi.server import Server
 
-__all__ = ["Stream", "Wrapped"]
+__all__ = ["Severed", "Stream", "Wrapped"]
 
 LINGER_SECONDS: Final = 2.0
 LINGER_BYTES: Final = 1 << 20
@@ -69,6 +71,37 @@ class Wrapped(Protocol):
 
     def close(self) -> None:
         """End in order, as far as that does not block, and close the socket."""
+
+
+class Severed:
+    """Stands in the place of a socket on which a `send` was broken off: see `Wrapped`.
+
+    What is on its way may still be read, and so may what the client sends.
+    """
+
+    __slots__ = ("raw", "recv")
+
+    def __init__(self, sock: RawSocket | Wrapped) -> None:
+        self.raw = sock if isinstance(sock, RawSocket) else sock.raw
+        self.recv = sock.recv
+
+    def send(self, data: Any, /) -> int:
+        """Raise."""
+        raise BrokenPipeError("something was sent in part, and nothing can follow it")
+
+    sendmsg = send
+
+    def fileno(self) -> int:
+        """See `Wrapped`."""
+        return self.raw.fileno()
+
+    def shutdown(self, how: int, /) -> None:
+        """Shut the socket down, without a word of TLS."""
+        self.raw.shutdown(how)
+
+    def close(self) -> None:
+        """Close the socket, without a word of TLS."""
+        self.raw.close()
 
 
 class Stream:
@@ -109,13 +142,22 @@ class Stream:
         self._send_rest(memoryview(body)[sent - len(head) :])
 
     def _send_rest(self, data: memoryview) -> None:
-        while data:
-            try:
-                data = data[self.sock.send(data) :]
-            except BlockingIOError:
-                self._wait_write()
-            except OSError as error:
+        try:
+            while data:
+                try:
+                    data = data[self.sock.send(data) :]
+                except BlockingIOError:
+                    self._wait_write()
+        except BaseException as error:  # whatever ends it, also a time-out or a kill
+            self.sock = Severed(self.sock)
+            if isinstance(error, OSError) and not isinstance(error, ClientDisconnected):
                 raise ClientDisconnected("the client went away") from error
+            raise
+
+    @property
+    def severed(self) -> bool:
+        """Whether something was sent in part."""
+        return type(self.sock) is Severed
 
     def _wait_write(self) -> None:
         """After a would-block error: wait until the socket takes more. **Blocks**."""

@@ -136,6 +136,9 @@ def test_where_the_system_does_not_count(peer: Callable[..., Peer]) -> None:
     os.set_blocking(writing, False)
 
     class Pipe:
+        raw = one.stream.sock
+        recv = raw.recv
+
         def send(self, data: memoryview) -> int:
             return os.write(writing, data)
 
@@ -431,3 +434,62 @@ def test_a_client_that_does_not_read_holds_up_the_application(
     assert made <= 16  # of 64: what the kernel takes
     reply = client.reply()
     assert len(reply.body) == pieces * len(piece)
+
+
+def hints(environ: Environ, start_response: StartResponse) -> Callable[[], object]:
+    return lambda: environ["wsgi.early_hints"]([("Link", f"<{'x' * 60_000}>")])
+
+
+def writes(environ: Environ, start_response: StartResponse) -> Callable[[], object]:
+    write = start_response("200 OK", [("Content-Length", str(1 << 30))])
+    return lambda: write(b"x" * (1 << 20))
+
+
+def writes_without_a_length(
+    environ: Environ, start_response: StartResponse
+) -> Callable[[], object]:
+    write = start_response("200 OK", [])
+    return lambda: write(b"x" * (1 << 20))
+
+
+@pytest.mark.parametrize(
+    ("sending", "version"),
+    [(hints, 1), (writes, 1), (writes_without_a_length, 1), (writes_without_a_length, 0)],
+)
+def test_nothing_follows_a_part(serve: Serve, sending: Any, version: int) -> None:
+    """An application that does not mind a failure cannot mix what it sends next with a part."""
+    failed = threading.Event()
+    again: list[str] = []
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        send = sending(environ, start_response)
+        try:
+            while True:
+                send()
+        except ClientDisconnected:
+            pass
+        try:
+            send()
+        except ClientDisconnected as error:
+            again.append(str(error))
+        failed.set()
+        if sending is hints:
+            start_response("200 OK", [("X-Behind", "1")])
+        return [] if version == 0 else [b"behind"]
+
+    running = serve(app, write_timeout=SOON)
+    client = running.connect()
+    client.send(b"GET / HTTP/1.%d\r\nHost: a\r\nConnection: keep-alive\r\n\r\n" % version)
+    assert failed.wait(LIMIT)
+    assert again == ["the client went away"]
+    received = b""
+    ended = False
+    try:
+        while data := client.sock.recv(1 << 20):
+            received = received[-100:] + data
+            assert b"ehind" not in received
+        ended = True
+    except ConnectionResetError:
+        pass
+    assert not (ended and version == 0)  # the end would say that it is whole
+    running.wait_until_gone()
