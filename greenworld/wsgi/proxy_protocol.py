@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import re
 from _socket import AF_INET, AF_INET6, inet_ntop, inet_pton
+from functools import cache
 from typing import Final, NamedTuple
 
 __all__ = ["ProxyError", "ProxyHeader", "parse_proxy_header"]
 
 MAX_LINE: Final = 107
 """Bytes of the longest line of version 1, with its CRLF."""
+MAX_SIZE: Final = 4096
+"""Bytes of the largest header of version 2: real ones have some hundred, even with extensions."""
 SIGNATURE: Final = b"\r\n\r\n\x00\r\nQUIT\n"
 _FIXED: Final = 16  # bytes of version 2 before the addresses
 _BEGINNING: Final = b"PROXY "
@@ -98,6 +101,8 @@ def _version_2(data: bytes) -> ProxyHeader | None:
     if family and family not in _INTERNET and family not in _UNIX:
         raise ProxyError(f"family and transport 0x{family:02x} are not defined")
     size = _FIXED + int.from_bytes(data[14:16], "big")
+    if size > MAX_SIZE:
+        raise ProxyError(f"{size} bytes are more than {MAX_SIZE}")
     if command == _PROXY and family and size < _FIXED + _addresses(family):
         raise ProxyError(f"{size - _FIXED} bytes cannot hold its addresses")
     if len(data) < size:
@@ -121,15 +126,16 @@ def _addresses(family: int) -> int:
 
 def _read_extensions(header: bytes, at: int) -> bool:
     """Check that the type-length-value fields fill the header; return whether TLS is in one."""
-    encrypted = False
+    encrypted = summed = False
     while at < len(header):
         kind, value = header[at], at + 3
         end = value + int.from_bytes(header[at + 1 : value], "big")
         if value > len(header) or end > len(header):
             raise ProxyError("an extension reaches beyond its end")
         if kind == _CRC32C:
-            if end - value != 4:
-                raise ProxyError("its checksum is not 4 bytes long")
+            if end - value != 4 or summed:
+                raise ProxyError("its checksum is not one of 4 bytes")
+            summed = True
             known = int.from_bytes(header[value:end], "big")
             if _crc32c(header[:value] + bytes(4) + header[end:]) != known:
                 raise ProxyError("its checksum is wrong")
@@ -141,11 +147,21 @@ def _read_extensions(header: bytes, at: int) -> bool:
     return encrypted
 
 
-def _crc32c(data: bytes) -> int:
-    """The checksum of RFC 4960, appendix B; headers are short and rarely carry one."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
+@cache
+def _crc_table() -> list[int]:
+    """What each byte does to the checksum; made when a header carries one, which few do."""
+    table = []
+    for crc in range(256):
         for _ in range(8):
             crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+        table.append(crc)
+    return table
+
+
+def _crc32c(data: bytes) -> int:
+    """The checksum of RFC 4960, appendix B."""
+    table = _crc_table()
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = crc >> 8 ^ table[(crc ^ byte) & 0xFF]
     return crc ^ 0xFFFFFFFF

@@ -30,17 +30,18 @@ def extension(kind: int, value: bytes) -> bytes:
     return bytes((kind,)) + struct.pack("!H", len(value)) + value
 
 
-def with_checksum(header: bytes) -> bytes:
-    """A version 2 header whose last four bytes become the checksum; bit by bit, as in the RFC."""
+def with_checksum(header: bytes, at: int) -> bytes:
+    """Put the checksum into the four zeros at a place; bit by bit, as in the RFC."""
     crc = 0xFFFFFFFF
     for byte in header:
         for bit in range(8):
             odd = (crc ^ byte >> bit) & 1
             crc = crc >> 1 ^ 0x82F63B78 * odd
-    return header[:-4] + struct.pack("!I", crc ^ 0xFFFFFFFF)
+    return header[:at] + struct.pack("!I", crc ^ 0xFFFFFFFF) + header[at + 4 :]
 
 
-SUMMED = with_checksum(version_2(0x21, 0x11, IPV4 + PORTS + extension(0x03, bytes(4))))
+SUMMED = with_checksum(version_2(0x21, 0x11, IPV4 + PORTS + extension(0x03, bytes(4))), 31)
+TWICE = with_checksum(version_2(0x21, 0x11, IPV4 + PORTS + 2 * extension(0x03, bytes(4))), 31)
 
 GOOD = [
     (b"PROXY TCP4 192.0.2.1 10.0.0.2 56324 443\r\n", "192.0.2.1", "56324"),
@@ -56,7 +57,7 @@ GOOD = [
     (version_2(0x21, 0x31, bytes(216)), "", ""),
     (version_2(0x21, 0x32, bytes(216)), "", ""),
     (version_2(0x21, 0x11, IPV4 + PORTS + extension(0x01, b"h2")), "192.0.2.1", "56324"),
-    (version_2(0x21, 0x11, IPV4 + PORTS + extension(0x04, bytes(65_000))), "192.0.2.1", "56324"),
+    (version_2(0x21, 0x11, IPV4 + PORTS + extension(0x04, bytes(4000))), "192.0.2.1", "56324"),
     (version_2(0x21, 0x11, IPV4 + PORTS + extension(0x20, bytes(5))), "192.0.2.1", "56324"),
     (SUMMED, "192.0.2.1", "56324"),
     (version_2(0x21, 0x00, b""), None, None),
@@ -75,7 +76,7 @@ def test_a_header_is_read_whatever_follows(data: bytes, host: str | None, port: 
     assert parse_proxy_header(data + data) == expected
 
 
-@pytest.mark.parametrize("data", [data for data, _, _ in GOOD if len(data) < 1000])
+@pytest.mark.parametrize("data", [data for data, _, _ in GOOD if len(data) < 2000])
 def test_no_beginning_of_a_header_is_one(data: bytes) -> None:
     assert [parse_proxy_header(data[:size]) for size in range(len(data))] == [None] * len(data)
 
@@ -121,7 +122,10 @@ BAD = [
     (version_2(0x21, 0x11, IPV4 + PORTS + b"\x01"), "reaches beyond"),
     (version_2(0x21, 0x11, IPV4 + PORTS + b"\x01\0"), "reaches beyond"),
     (version_2(0x21, 0x11, IPV4 + PORTS + b"\x01\0\2h"), "reaches beyond"),
-    (version_2(0x21, 0x11, IPV4 + PORTS + extension(0x03, b"abc")), "not 4 bytes"),
+    (version_2(0x21, 0x11, IPV4 + PORTS + extension(0x03, b"abc")), "not one of 4 bytes"),
+    (TWICE, "not one of 4 bytes"),
+    (version_2(0x21, 0x11, bytes(4081)), "4097 bytes are more than 4096"),
+    (version_2(0x20, 0x00, bytes(65535)), "65551 bytes are more than 4096"),
     (version_2(0x21, 0x11, IPV4 + PORTS + extension(0x20, b"\1abc")), "shorter than 5"),
     (SUMMED[:-1] + bytes((SUMMED[-1] ^ 1,)), "checksum is wrong"),
     (SUMMED[:20] + bytes((SUMMED[20] ^ 1,)) + SUMMED[21:], "checksum is wrong"),
