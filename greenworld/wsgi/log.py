@@ -148,10 +148,13 @@ class AccessLog:
         pending, flush = self._pending, self.flush
 
         def record(exchange: Exchange, /) -> None:
-            if pending:
-                pending.append(render(exchange))
-            else:
-                pending.append(render(exchange))
+            try:
+                line = render(exchange)
+            except Exception as error:  # noqa: BLE001 (what the application put into its environ)
+                errors.exception("greenworld.wsgi: cannot make an access line", error)
+                return
+            pending.append(line)
+            if len(pending) == 1:
                 soon(flush)
 
         self.record: Callable[[Exchange], None] = record

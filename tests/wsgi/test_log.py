@@ -58,6 +58,43 @@ def test_lines_of_one_turn_leave_in_one_write() -> None:
     assert stream.getvalue() == "a\nb\nc\n"
 
 
+def test_requests_of_one_turn_leave_in_one_write(serve: Serve) -> None:
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("204 None", [])
+        return []
+
+    stream = Counting()
+    running = serve(application, access_log=stream, access_format="%U")
+    client = running.connect()
+    client.send(b"".join(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % n for n in range(9)))
+    for _ in range(9):
+        assert client.reply().status == 204
+    running.stop()
+    assert stream.getvalue() == "".join(f"/{n}\n" for n in range(9))
+    assert stream.calls.count("write") == stream.calls.count("flush")
+
+
+def test_a_line_that_cannot_be_made_is_an_error_in_the_log(serve: Serve) -> None:
+    class Shy:
+        def __str__(self) -> str:
+            raise ValueError("not to be shown")
+
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        environ["view"] = Shy() if environ["PATH_INFO"] == "/shy" else "seen"
+        start_response("204 None", [])
+        return []
+
+    running = serve(application, access_format="%{view}e")
+    client = running.connect()
+    for path in ("/", "/shy", "/"):
+        assert client.get(path).status == 204
+    running.stop()
+    assert running.access.getvalue() == "seen\nseen\n"
+    logged = running.errors.getvalue()
+    assert logged.startswith("greenworld.wsgi: cannot make an access line\nTraceback")
+    assert logged.endswith("ValueError: not to be shown\n")
+
+
 def test_a_broken_access_log_is_reported_once() -> None:
     errors = io.StringIO()
     log = AccessLog(Broken(), ErrorLog(errors), lambda flush: flush(), FORMAT)
