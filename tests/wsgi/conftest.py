@@ -170,6 +170,20 @@ class Running:
         self.server.hub.post(look)
         assert done.wait(LIMIT)
 
+    @contextlib.contextmanager
+    def halted(self) -> Iterator[None]:
+        """Let the server's OS thread do nothing meanwhile."""
+        stands, go_on = threading.Event(), threading.Event()
+
+        def wait() -> None:
+            stands.set()
+            go_on.wait(LIMIT)
+
+        self.server.hub.post(wait)
+        assert stands.wait(LIMIT)
+        yield
+        go_on.set()
+
     def stop(self, timeout: float = 0.0) -> None:
         """Stop the server and wait until its thread has ended."""
         self.server.request_stop(timeout)

@@ -141,8 +141,9 @@ def test_a_header_has_its_time(serve: Any, connect: Any, data: bytes) -> None:
     running = serve(
         environment, proxy_protocol=True, trusted_proxies=("*",), handshake_timeout=0.05
     )
-    client = connect(running.server.address)
-    client.send(data)
+    with running.halted():  # its time begins when the bytes are there
+        client = connect(running.server.address)
+        client.send(data)
     assert client.at_end()
     log = "greenworld.wsgi: connection from 127.0.0.1 closed: no PROXY header in time\n"
     assert said(running) == (log if data else "")

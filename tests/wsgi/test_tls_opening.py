@@ -487,8 +487,9 @@ def test_who_does_not_come_to_an_end_is_closed_in_time(
     serve: Any, pair: Pair, connect: Any, data: bytes
 ) -> None:
     running = serve(environment, tls=Tls(*pair), handshake_timeout=0.05)
-    client = connect(running.server.address)
-    client.send(data)
+    with running.halted():  # its time begins when the bytes are there
+        client = connect(running.server.address)
+        client.send(data)
     assert client.at_end()
     log = "greenworld.wsgi: connection from 127.0.0.1 closed: no TLS handshake in time\n"
     assert said(running) == (log if data else "")
