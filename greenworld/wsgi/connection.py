@@ -97,7 +97,9 @@ class Connection(Stream):
         """Go back to waiting, or close if there is nothing to wait for."""
         server = self.server
         idle = server.idle
-        if not self.buffer and server.stopping and not self.is_new:
+        if server.stopping and (server.past_newcomers or not (self.buffer or self.is_new)):
+            if self.buffer:
+                raise HttpError(408, "the server stops")
             self.close()
             return
         if self.lane is None or (self.buffer and self.lane is not idle.heads):
@@ -229,6 +231,7 @@ class Connection(Stream):
             if block.expect.lower() != "100-continue":
                 raise HttpError(417, "the only expectation met here is 100-continue")
             wants_continue = True
+        self.receive_lag = 0.0
         most = self.server.config.max_body
         if length == CHUNKED:
             return ChunkedBody(self, wants_continue, most)

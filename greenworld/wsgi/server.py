@@ -89,6 +89,8 @@ class Server:
         self.room = Room(self, self.config.max_connections)
         self.governor = governor_for(self)
         self.stopping = False
+        self.past_newcomers = False
+        """Whether it stops, and waits for no request any more."""
         self.stop_requested = False
         """Whether `request_stop` has been called."""
         self._sockets: Sequence[SocketLike] = _as_list(sockets)
@@ -180,6 +182,7 @@ class Server:
             self._dismiss_idle()
         until = monotonic() + timeout
         self._let_finish(min(until, monotonic() + max(NEWCOMER_SECONDS, last_request)))
+        self.past_newcomers = True
         if self.opening is not None:
             self.opening.give_up()
         for connection in self.idle.all():

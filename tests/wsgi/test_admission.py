@@ -212,6 +212,23 @@ def test_a_stop_serves_the_line(serve: Serve) -> None:
     assert running.errors.getvalue() == ""
 
 
+def test_a_stop_does_not_wait_for_who_stands_in_line_with_nothing(serve: Serve) -> None:
+    desk = Desk()
+    running = serve(desk, max_in_flight=1)
+    client = running.connect()
+    client.send(request("/last"))
+    assert desk.next() == "/last"
+    silent = running.connect()
+    running.server.request_stop(3600)
+    while not running.on_hub(lambda: running.server.past_newcomers):
+        pass
+    desk.let_go()
+    assert client.reply().body == b"/last"
+    assert silent.at_end()
+    running.thread.join(LIMIT)
+    assert not running.thread.is_alive()
+
+
 def test_a_stop_without_time_begins_nothing_new(serve: Serve) -> None:
     desk = Desk()
     running = serve(desk, max_in_flight=1)

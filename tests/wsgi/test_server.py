@@ -343,6 +343,32 @@ def test_a_stop_waits_no_longer_for_the_rest_of_a_head(serve: Serve) -> None:
     assert not running.thread.is_alive()
 
 
+def test_a_stop_does_not_begin_to_wait_for_the_rest_of_a_head(serve: Serve) -> None:
+    """It has come behind a request that was being answered, without a word of an end."""
+    go = threading.Event()
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        start_response("200 OK", [("Content-Length", "2")])
+        yield b"o"
+        while not go.is_set():
+            sleep(0.001)
+        yield b"k"
+
+    running = serve(app)
+    client = running.connect()
+    client.send(REQUEST + b"GET / HT")
+    while not client.sock.recv(65536).endswith(b"o"):
+        pass
+    running.server.request_stop(3600)
+    while not running.on_hub(lambda: running.server.past_newcomers):
+        pass
+    go.set()
+    assert client.sock.recv(1) == b"k"
+    assert client.reply().status == 408
+    running.thread.join(LIMIT)
+    assert not running.thread.is_alive()
+
+
 def test_a_stop_ends_what_takes_longer_than_it_is_given(serve: Serve) -> None:
     application = Slow()
     running = serve(application, graceful_timeout=0.01)

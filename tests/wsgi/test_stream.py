@@ -360,6 +360,21 @@ def test_slow_bodies_on_the_wire(serve: Serve) -> None:
     assert running.errors.getvalue() == ""
 
 
+def test_each_body_begins_without_a_lag(serve: Serve) -> None:
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        start_response("200 OK", [])
+        return [environ["wsgi.input"].read()]
+
+    running = serve(app)
+    client = running.connect()
+    request = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n"
+    assert client.ask(request + b"fast").body == b"fast"
+    for connection in running.server.connections:
+        connection.receive_lag = running.config.body_timeout  # it only just came in time
+    client.send(request)
+    assert client.ask(b"slow").body == b"slow"
+
+
 def drip(sock: socket.socket, framing: bytes, answered: threading.Event) -> None:
     """Send a little now and then, until the answer has come."""
     piece = b"x" if b"Length" in framing else b"1\r\nx\r\n"
