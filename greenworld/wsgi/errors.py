@@ -10,25 +10,30 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Final
 
 __all__ = ["ClientDisconnected", "HttpError", "RequestTimeout"]
 
+_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
+
 
 class HttpError(Exception):
-    """A request that cannot be served; `status` is the answer, the text says why.
+    """A request that cannot be served; `status` (400 to 599) is the answer, the text says why.
 
-    **Source**: RFC 9110, section 15.
+    An application may raise it too. **Source**: RFC 9110, section 15.
     """
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
+        if not 400 <= status <= 599:
+            raise ValueError(f"the status of an error is 400 to 599, not {status!r}")
         self.status = status
         self.why = why
 
     @property
     def status_line(self) -> str:
         """The status as `start_response` takes it, such as `"400 Bad Request"`."""
-        return f"{self.status} {HTTPStatus(self.status).phrase}"
+        return f"{self.status} {_PHRASES.get(self.status, 'Error')}"
 
 
 class ClientDisconnected(ConnectionResetError):

@@ -22,6 +22,7 @@ from greenlet import GreenletExit
 
 from greenworld.wsgi.errors import ClientDisconnected, HttpError, RequestTimeout
 from greenworld.wsgi.files import FileWrapper
+from greenworld.wsgi.quoting import quote
 from greenworld.wsgi.refusal import explain
 from greenworld.wsgi.response import Header, ResponseHead, hint_lines, response_head
 
@@ -346,7 +347,7 @@ class Exchange:
     def _refuse(self, error: HttpError) -> None:
         """The body turned out to be malformed, too large or too slow."""
         explain(self.connection, error, self.log_text)
-        self._fail(error.status_line, error.why)
+        self._fail(error.status_line, quote(error.why))
 
     def _give_up(self, error: RequestTimeout) -> None:
         """Say so, in the log and, where nothing has been sent, to the client.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from greenworld.wsgi.errors import ClientDisconnected, HttpError
+from greenworld.wsgi.quoting import quote
 
 if TYPE_CHECKING:
     from greenworld.wsgi.connection import Connection
@@ -21,7 +22,7 @@ def explain(connection: Connection, error: HttpError, request: str = "") -> None
     if error.status != 408:
         connection.server.errors.write(
             f"greenworld.wsgi: refused a request from {connection.host or 'a Unix socket'}:"
-            f" {error.status}, {error.why}{request and f' ({request})'}"
+            f" {error.status}, {quote(error.why)}{request and f' ({request})'}"
         )
 
 
@@ -30,7 +31,7 @@ def refuse(connection: Connection, error: HttpError) -> None:
     server = connection.server
     server.clock.tick()
     explain(connection, error)
-    body = error.why.encode("ascii") + b"\n"
+    body = quote(error.why).encode("ascii") + b"\n"
     length = len(body)
     if connection.buffer.startswith(b"HEAD "):
         body = b""

@@ -14,7 +14,7 @@ from wsgiref.validate import validator
 import pytest
 
 from greenworld.hub import sleep
-from greenworld.wsgi import ClientDisconnected
+from greenworld.wsgi import ClientDisconnected, HttpError
 
 if TYPE_CHECKING:
     from tests.wsgi.conftest import Serve
@@ -345,6 +345,36 @@ def test_application_errors(serve: Serve, app: Any) -> None:
     assert "GET / HTTP/1.1" in log
     assert "Traceback" in log
     assert running.connect().get().status == 500  # the server goes on
+
+
+@pytest.mark.parametrize(
+    ("status", "why", "line", "told"),
+    [
+        (403, "not you", b"HTTP/1.1 403 Forbidden\r\n", "not you"),
+        (499, "n\xf6, \u20ac", b"HTTP/1.1 499 Error\r\n", r"n\xf6, \u20ac"),
+        (422, "a\r\nb", None, r"a\x0d\x0ab"),
+        (200, "fine", b"HTTP/1.1 500 Internal Server Error\r\n", None),
+        (1000, "", b"HTTP/1.1 500 Internal Server Error\r\n", None),
+    ],
+)
+def test_an_application_may_refuse(
+    serve: Serve, status: int, why: str, line: bytes | None, told: str | None
+) -> None:
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        raise HttpError(status, why)
+
+    running = serve(app)
+    client = running.connect()
+    reply = client.get()
+    assert line is None or reply.head.startswith(line)
+    assert client.at_end()
+    log = running.errors.getvalue()
+    if told is None:
+        assert "ValueError: the status of an error is 400 to 599" in log
+    else:
+        assert reply.body == told.encode() + b"\n"
+        assert f": {status}, {told} (GET / HTTP/1.1" in log
+        assert log.count("\n") == 1
 
 
 def test_an_error_in_the_middle_cuts_the_connection(serve: Serve) -> None:
