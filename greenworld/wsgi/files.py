@@ -3,8 +3,9 @@
 1. It is an iterable of blocks like any other: middleware may iterate it, and then it is that.
 2. Returned as it is, with a regular file inside, the kernel sends the file from where it
    stands, and its size is the Content-Length if the application gave none.
-3. Only the types of `io` count as a regular file: a `GzipFile` has a `fileno()` too, and what
-   is in that descriptor is not what `read()` returns.
+3. Only the types of `io` count as a regular file, and what `tempfile` wraps around them: a
+   `GzipFile` has a `fileno()` too, and an object that reads a range may have a `file`, and what
+   is in there is not what `read()` returns.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ class FileWrapper:
 
     def regular(self) -> tuple[int, int, int] | None:
         """Return descriptor, position and bytes left of a regular file; None for all others."""
-        file = getattr(self.file, "file", self.file)  # what tempfile wraps
+        file = self.file
+        if type(file).__module__ == "tempfile":  # told by its name, for which nothing is imported
+            file = getattr(file, "file", file)
         raw = file.raw if type(file) in (BufferedReader, BufferedRandom) else file
         if type(raw) is not FileIO:
             return None

@@ -178,6 +178,30 @@ def test_close_closes_what_can_be_closed() -> None:
     FileWrapper(Readable()).close()
 
 
+def test_what_reads_a_part_of_a_file_is_not_the_file(serve: Serve, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"public, secret")
+
+    class Part:
+        def __init__(self) -> None:
+            self.file = path.open("rb")
+            self.left = len("public")
+
+        def read(self, size: int) -> bytes:
+            data = self.file.read(min(size, self.left))
+            self.left -= len(data)
+            return data
+
+        def close(self) -> None:
+            self.file.close()
+
+    def app(environ: Environ, start_response: StartResponse) -> Any:
+        start_response("200 OK", TEXT)
+        return environ["wsgi.file_wrapper"](Part())
+
+    assert serve(app).connect().get().body == b"public"
+
+
 HUGE = (1 << 31) + 12_345
 """Bytes that one `sendfile` call cannot send, and that fit no signed 32-bit integer."""
 
