@@ -4,8 +4,9 @@
    here, and `Config.handshake_timeout` for both together; whoever is slow holds up nobody else.
 2. Nothing is guessed: where a PROXY header is expected, a connection without one, or from a
    peer that is not trusted, is closed.
-3. What fails is one line of the error log. Who connects and leaves without a word is not worth
-   one: load balancers do that to see whether the port is open.
+3. What fails is one line of the error log, and one a minute for each reason. A client that leaves
+   before its first request is not worth one: load balancers do that to see whether the port is
+   open, and browsers change their minds.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from greenworld.wsgi.errors import HttpError
 from greenworld.wsgi.proxy_protocol import ProxyError, parse_proxy_header
 from greenworld.wsgi.refusal import refuse
+from greenworld.wsgi.seldom import Seldom
 from greenworld.wsgi.trust import TrustedProxies
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ __all__ = ["Encryption", "Opening", "OpeningError", "receive"]
 
 PIECE: Final = 16384
 """Bytes asked of the socket at once."""
+MAX_REASONS: Final = 64
+"""Reasons for closing a connection that are counted apart in the log."""
 
 ENCRYPTED: Final = {"HTTPS": "on", "wsgi.url_scheme": "https"}
 """What requests are told when the proxy says that the client speaks TLS with it."""
@@ -72,6 +76,7 @@ class Opening:
             module: Any = import_module("greenworld.wsgi.tls_opening")
             self._encryption = module.TlsOpening(server.config.tls, server.errors)
         self._pending: set[Connection] = set()
+        self._reasons: dict[str, Seldom] = {}
 
     def __call__(self, connection: Connection) -> None:
         """Open a connection and have it serve. In a green thread of its own. **Blocks**."""
@@ -103,8 +108,12 @@ class Opening:
         return self._encryption is None or self._encryption.reload()
 
     def _say(self, connection: Connection, what: str) -> None:
-        host = connection.host or "a Unix socket"
-        self._server.errors.write(f"greenworld.wsgi: connection from {host} closed: {what}")
+        seldom = self._reasons.get(what)
+        if seldom is None:
+            if len(self._reasons) >= MAX_REASONS:
+                self._reasons.clear()
+            seldom = self._reasons[what] = Seldom(self._server.errors, self._server.clock)
+        seldom(f"connection from {connection.host or 'a Unix socket'} closed: {what}")
 
     def _open(self, connection: Connection, until: float) -> None:
         received = b""

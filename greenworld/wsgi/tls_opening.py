@@ -54,8 +54,6 @@ class TlsOpening:
             raise OpeningError(f"no TLS handshake: {_reason(error)}") from None
         except TimeoutError:
             raise OpeningError("no TLS handshake in time") from None
-        except ConnectionError:
-            raise OpeningError("the client left in the TLS handshake") from None
         connection.sock = stream
         connection.facts = tls_environ(stream.tls)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from greenworld.wsgi import Config, Server
+from greenworld.wsgi import Config, Server, opening
 from greenworld.wsgi.config import Tls
 from greenworld.wsgi.proxy_protocol import SIGNATURE
 from tests.certificates import Authority, Pair
@@ -134,6 +134,28 @@ def test_without_a_good_header_the_connection_is_closed(
         f"greenworld.wsgi: connection from 127.0.0.1 closed: bad PROXY header: {why}\n"
     )
     assert running.access.getvalue() == ""
+
+
+def test_many_of_a_kind_are_one_line(running: Any, connect: Any) -> None:
+    for data in (GET, GET, b"PROXY TCP4\r\n", GET):
+        client = connect(running.server.address)
+        client.send(data)
+        with pytest.raises((EOFError, ConnectionResetError)):
+            client.reply()
+    assert said(running).count("does not begin with a PROXY header\n") == 1
+    assert said(running).count("its line is malformed\n") == 1
+
+
+def test_reasons_are_forgotten_before_they_are_too_many(
+    running: Any, connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "MAX_REASONS", 1)
+    for data in (GET, b"PROXY TCP4\r\n", GET):
+        client = connect(running.server.address)
+        client.send(data)
+        with pytest.raises((EOFError, ConnectionResetError)):
+            client.reply()
+    assert said(running).count("\n") == 3
 
 
 @pytest.mark.parametrize("data", [b"", V1[:-1]])
