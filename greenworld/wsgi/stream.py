@@ -28,6 +28,7 @@ from termios import TIOCOUTQ
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from greenworld.hub import sleep
 from greenworld.wsgi.errors import ClientDisconnected, HttpError
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ __all__ = ["Severed", "Stream", "Wrapped"]
 
 LINGER_SECONDS: Final = 2.0
 LINGER_BYTES: Final = 1 << 20
+FILE_AT_ONCE: Final = 1 << 20
+"""Bytes of a file after which others have their turn, where the client reads as fast as we send."""
 FILE_PIECE: Final = 65536
 """Bytes of a file that are read at once where the kernel cannot send it by itself."""
 
@@ -195,10 +198,10 @@ class Stream:
         if type(self.sock) is not RawSocket:
             return self._copy_file(fd, position, count)
         done = 0
-        out = self.sock.fileno()
         while done < count:
             try:
-                sent = sendfile(out, fd, position + done, min(count - done, 1 << 30))
+                piece = min(count - done, FILE_AT_ONCE)
+                sent = sendfile(self.sock.fileno(), fd, position + done, piece)
             except BlockingIOError:
                 self._wait_write()
                 continue
@@ -207,6 +210,8 @@ class Stream:
             if sent == 0:  # the file has shrunk
                 break
             done += sent
+            if sent == FILE_AT_ONCE:
+                sleep(0)
         return done
 
     def _copy_file(self, fd: int, position: int, count: int) -> int:
@@ -217,6 +222,8 @@ class Stream:
                 break
             self.send(piece)
             done += len(piece)
+            if done % FILE_AT_ONCE == 0:
+                sleep(0)
         return done
 
     def receive(self, limit: int) -> bytes:

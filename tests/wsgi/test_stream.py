@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from greenworld.hub import get_hub, sleep, spawn
-from greenworld.wsgi import ClientDisconnected, HttpError
+from greenworld.wsgi import ClientDisconnected, HttpError, stream
 from greenworld.wsgi.clock import Clock
 from greenworld.wsgi.config import Config
 from greenworld.wsgi.stream import Stream
@@ -317,6 +317,45 @@ def test_something_in_the_sockets_place(peer: Callable[..., Peer]) -> None:
     one.stream.sock.shutdown(socket.SHUT_WR)
     expected = b"A" * 100_000 + b"B" * 100 + b"C" * 100_000 + b"F" * 200_000
     assert reader.wait(LIMIT) == expected
+
+
+class Swallowing(Shouting):
+    """Takes everything at once, as a client does that reads as fast as it is sent to."""
+
+    def send(self, data: Any) -> int:
+        return len(data)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_file_for_a_fast_reader_leaves_turns_to_others(
+    peer: Callable[..., Peer], wrapped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = peer()
+    assert isinstance(one.stream.sock, RawSocket)
+    if wrapped:
+        one.stream.sock = Swallowing(one.stream.sock)
+    asked: list[int] = []
+
+    def sendfile(out: int, fd: int, position: int, count: int) -> int:
+        asked.append(count)
+        return count
+
+    monkeypatch.setattr(stream, "sendfile", sendfile)
+    turns = 0
+
+    def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            sleep(0)
+
+    other = spawn(others)
+    with tempfile.TemporaryFile() as file:
+        file.truncate(20 << 20)
+        assert one.stream.send_file(file.fileno(), 0, 20 << 20) == 20 << 20
+    other.kill()
+    assert turns >= 19
+    assert wrapped or asked == [stream.FILE_AT_ONCE] * 20
 
 
 def read_all(sock: socket.socket) -> bytes:
