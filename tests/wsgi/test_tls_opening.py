@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from greenworld.hub import sleep
 from greenworld.wsgi.config import Tls
 from greenworld.wsgi.errors import ClientDisconnected
 from greenworld.wsgi.files import FileWrapper
@@ -255,6 +256,30 @@ def test_a_connection_is_taken_over(serve: Any, dial: Dial, pair: Pair) -> None:
     sock.unwrap().close()
     running.stop(LIMIT)
     assert received == [content]
+
+
+def test_limits_hold_behind_a_handshake(serve: Any, dial: Dial, pair: Pair) -> None:
+    """One request at a time, and as many connections from an address as may be."""
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        inside.append(1)
+        most.append(len(inside))
+        sleep(0)
+        inside.pop()
+        return environment(environ, start_response)
+
+    inside: list[int] = []
+    most: list[int] = []
+    running = serve(app, tls=Tls(*pair), max_in_flight=1, max_per_address=8, request_timeout=LIMIT)
+    socks = [dial(running) for _ in range(8)]
+    with pytest.raises((ConnectionError, ssl.SSLError)):
+        dial(running)
+    for _ in range(3):
+        for sock in socks:
+            sock.sendall(GET)
+        for sock in socks:
+            assert json.loads(read_answer(sock))["HTTPS"] == "on"
+    assert (len(most), max(most)) == (24, 1)
 
 
 # Names and contexts
