@@ -114,7 +114,10 @@ class Connection(Stream):
             if idle.timer is None:
                 idle.start()
         self.thread = None
-        self.io.watch_read(self)
+        if self.io.readable:  # not all was read; what TLS has decrypted, no poller tells of
+            self.wake()
+        else:
+            self.io.watch_read(self)
 
     # Serving
 

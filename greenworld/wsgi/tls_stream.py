@@ -150,6 +150,8 @@ class TlsStream:
                 self._incoming.write(received)
                 # After a hang-up, no news will tell of the end: it is looked for at once.
                 drained = len(received) < PIECE and not self._io.hangup
+        if not left:
+            self._io.readable = True  # more may be in here, of which the kernel has no news
         if not pieces and not self._ended:
             raise BlockingIOError("no complete record has arrived")
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)

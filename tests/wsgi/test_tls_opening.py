@@ -22,6 +22,7 @@ from greenworld.wsgi.config import Tls
 from greenworld.wsgi.errors import ClientDisconnected
 from greenworld.wsgi.files import FileWrapper
 from tests.certificates import Authority, Pair
+from tests.wsgi.test_tls_stream import Client
 
 LIMIT = 20.0
 SIZE = 3_000_000
@@ -159,6 +160,28 @@ def test_a_pipeline_in_one_record_and_a_request_in_many(serve: Any, dial: Dial, 
     assert read_all(sock).count(b"HTTP/1.1 200 OK") == 4
 
 
+def test_what_comes_with_the_end_of_the_handshake_is_served(
+    serve: Any, connect: Any, pair: Pair, authority: Authority
+) -> None:
+    """The first request is as large as one look at the socket; the second is behind it."""
+    sock = connect(serve(environment, tls=Tls(*pair)).server.address).sock
+    client = Client(sock, client_context(authority))
+    while True:
+        try:
+            client.tls.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            client.push()
+            client.pull()
+    large = GET[:-2] + b"X-Large: "
+    large += b"x" * (16384 - len(large) - 4) + b"\r\n\r\n"
+    client.push(client.encrypt(large, CLOSE))
+    answers = b""
+    while piece := client.read(1):
+        answers += piece
+    assert answers.count(b"HTTP/1.1 200 OK") == 2
+
+
 def test_large_bodies_in_both_directions(serve: Any, dial: Dial, pair: Pair) -> None:
     sock = dial(serve(echo, tls=Tls(*pair)))
     content = os.urandom(SIZE)
@@ -280,6 +303,41 @@ def test_limits_hold_behind_a_handshake(serve: Any, dial: Dial, pair: Pair) -> N
         for sock in socks:
             assert json.loads(read_answer(sock))["HTTPS"] == "on"
     assert (len(most), max(most)) == (24, 1)
+
+
+@pytest.mark.parametrize("size", [16384, 16385, 40_000])
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_what_came_with_the_end_of_the_handshake(
+    serve: Any, pair: Pair, authority: Authority, version: str, size: int
+) -> None:
+    """A head, its body and one more request in one flight: nothing on the socket tells of them."""
+    running = serve(echo, tls=Tls(*pair), head_timeout=1000.0, body_timeout=1000.0)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = client_context(authority, version).wrap_bio(
+        incoming, outgoing, server_hostname="localhost"
+    )
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
+    body = (size - len(head % size)) * b"x"
+    with socket.create_connection(running.server.address, LIMIT) as sock:
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                sock.sendall(outgoing.read())
+                incoming.write(more(sock))
+        for record in (head % len(body) + body, CLOSE):
+            for at in range(0, len(record), 16384):
+                tls.write(record[at : at + 16384])
+        with running.halted():
+            sock.sendall(outgoing.read())
+        answers = b""
+        while answers.count(b"HTTP/1.1 200 OK") < 2:
+            try:
+                answers += tls.read(65536)
+            except ssl.SSLWantReadError:
+                incoming.write(more(sock))
+    assert body in answers
 
 
 # Names and contexts

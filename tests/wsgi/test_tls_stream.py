@@ -170,6 +170,15 @@ def test_fewer_bytes_than_asked_for_mean_that_no_more_are_here(ends: Ends) -> No
         ends.stream.recv(1)
 
 
+def test_as_many_bytes_as_asked_for_mean_that_more_may_be_here(ends: Ends) -> None:
+    """The kernel has no news of what is inside already."""
+    ends.client.push(ends.client.encrypt(b"first", b"second"))
+    ends.io.readable = False
+    assert ends.stream.recv(5) == b"first"
+    assert ends.io.readable
+    assert ends.stream.recv(100) == b"second"
+
+
 def test_a_record_in_pieces_is_nothing_until_it_is_whole(ends: Ends) -> None:
     record = ends.client.encrypt(b"all of it")
     for at in range(len(record) - 1):
