@@ -27,6 +27,8 @@ from greenworld.wsgi.files import FileWrapper
 from greenworld.wsgi.governed import GovernedConnection
 from greenworld.wsgi.hints import send_early_hints
 from greenworld.wsgi.log import ErrorStream
+from greenworld.wsgi.room import PAUSE_SECONDS
+from greenworld.wsgi.seldom import Seldom
 
 if TYPE_CHECKING:
     from greenworld.wsgi.server import Server
@@ -51,8 +53,12 @@ _PASSING: Final = frozenset(
         errno.EOPNOTSUPP,
         errno.ENETUNREACH,
         errno.EPERM,
+        errno.ETIMEDOUT,
+        getattr(errno, "ENONET", errno.ENETDOWN),  # Linux
     }
 )
+_MISTAKES: Final = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK})
+"""What asking again will not mend: it is no listening socket any more."""
 
 
 class SocketLike(Protocol):
@@ -96,6 +102,7 @@ class Listener:
         self._peers = None if governor is None else governor.peers
         admission = None if governor is None else governor.admission
         self._turn = None if admission is None else Turn(admission)
+        self._complain = Seldom(server.errors, server.clock)
         self._scarce = False  # the last connection took one of the last descriptors
         self._closed = False
         self._thread = spawn(self._accept_for_ever)
@@ -136,8 +143,11 @@ class Listener:
                 if error.errno in _EXHAUSTED:
                     self.server.room.make(str(error))
                     sleep(0)
-                elif error.errno not in _PASSING:
+                elif error.errno in _MISTAKES:
                     raise
+                elif error.errno not in _PASSING:
+                    self._complain(f"cannot accept: {error}")
+                    sleep(PAUSE_SECONDS)
 
     def _accept_all(self) -> None:
         """Accept until there is nothing more to accept. **Blocks** now and then."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import socket
@@ -181,3 +182,36 @@ def test_running_out_of_descriptors_pauses_accepting(serve: Serve) -> None:
         os.close(held)
     with starved:
         assert starved.recv(1000).endswith(b"hello")
+
+
+class FailingListener:
+    """A listening socket on which the kernel reports some errors before it accepts."""
+
+    def __init__(self, sock: Any, errors: list[int]) -> None:
+        self._sock = sock
+        self._errors = errors
+
+    def _accept(self) -> Any:
+        if self._errors:
+            number = self._errors.pop(0)
+            raise OSError(number, os.strerror(number))
+        return self._sock._accept()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+
+def test_errors_of_one_connection_or_unknown_ones_do_not_end_accepting(serve: Serve) -> None:
+    running = serve(hello)
+    errors = [errno.ETIMEDOUT, errno.ECONNABORTED, errno.EIO, errno.EIO]
+
+    def fail() -> None:
+        found = running.server._listeners[0]
+        found._sock = FailingListener(found._sock, errors)  # type: ignore[assignment]
+
+    running.on_hub(fail)
+    assert running.connect().get().body == b"hello"
+    assert errors == []
+    assert running.errors.getvalue() == (
+        f"greenworld.wsgi: cannot accept: [Errno {errno.EIO}] {os.strerror(errno.EIO)}\n"
+    )
