@@ -7,6 +7,7 @@
 | `/post` | the same after reading the body |
 | `/stream` | 64 KiB in 16 blocks, of no announced length |
 | `/json` | a Flask view's JSON |
+| `/page` | a Flask view's page: a template with a table of 100 rows |
 """
 
 import time
@@ -20,6 +21,11 @@ BODY = b"Hello, world!\n"
 HEADERS = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(BODY)))]
 BLOCK = b"x" * 4095 + b"\n"
 BLOCKS = 16
+ROWS = [{"name": f"article {number}", "price": number * 1.25} for number in range(100)]
+TEMPLATE = (
+    "<!doctype html><title>Prices</title><table>{% for row in rows %}"
+    "<tr><td>{{ row.name }}<td>{{ '%.2f' % row.price }}</tr>{% endfor %}</table>"
+)
 MESSAGE = {"message": "Hello, world!", "numbers": [1, 2, 3]}
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -31,7 +37,7 @@ def make_application(sleep: Callable[[float], Any]) -> Application:
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         if path != "/":
-            if path == "/json":
+            if path in ("/json", "/page"):
                 return make_flask()(environ, start_response)
             if path == "/stream":
                 start_response("200 OK", [("Content-Type", "application/octet-stream")])
@@ -59,13 +65,17 @@ def stream() -> Iterator[bytes]:
 
 @cache
 def make_flask() -> Application:
-    """A Flask application with one view; imported only by a server that is asked for it."""
+    """A Flask application with two views; imported only by a server that is asked for it."""
     flask = import_module("flask")
     application = flask.Flask("benchmark")
 
     @application.get("/json")  # type: ignore[untyped-decorator] # Flask is Any here
     def view() -> Any:
         return flask.jsonify(MESSAGE)
+
+    @application.get("/page")  # type: ignore[untyped-decorator] # Flask is Any here
+    def page() -> Any:
+        return flask.render_template_string(TEMPLATE, rows=ROWS)
 
     serve: Application = application.wsgi_app
     return serve

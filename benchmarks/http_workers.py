@@ -2,8 +2,8 @@
 
 `python -m greenworld.wsgi --workers N` is measured with one worker and with two, in turns. Nothing
 is pinned: the workers and wrk share the machine's cores. Where there are only two of them, look at
-the Flask view: it leaves wrk little to do, while on the bare answer wrk takes a part of a core
-that the second worker would need. Exit code 1 if a row fails, 2 without wrk.
+the page: it leaves wrk little to do, while on the bare answer wrk takes a part of a core that the
+second worker would need. Exit code 1 if a row fails, 2 without wrk.
 """
 
 import argparse
@@ -33,7 +33,7 @@ SUBJECTS = {
     "two, --reuse-port": ("2", "--reuse-port"),
 }
 APPLICATION = "benchmarks.http_application:make_patched()"
-PATHS = {"/json": "a Flask view's JSON", "/": "14 bytes"}
+PATHS = {"/page": "a Flask view's page", "/json": "a Flask view's JSON", "/": "14 bytes"}
 CONNECTIONS = 64
 LISTENING = "Listening on "
 
