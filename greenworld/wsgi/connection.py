@@ -266,7 +266,10 @@ class Connection(Stream):
         if sock.fileno() >= 0:
             if not isinstance(sock, RawSocket):
                 self.sock = sock = sock.raw
-            sock.setsockopt(SOL_SOCKET, SO_LINGER, pack("ii", 1, 0))
+            try:
+                sock.setsockopt(SOL_SOCKET, SO_LINGER, pack("ii", 1, 0))
+            except OSError:
+                pass  # macOS: the client has closed it
             self.close()
 
     def close(self) -> None:

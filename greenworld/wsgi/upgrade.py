@@ -80,7 +80,10 @@ class UpgradeExchange(Exchange):
         connection = self.connection
         connection.unbound()
         # An idle protocol may never write: let the kernel find out that the client is gone.
-        self.socket.setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)
+        try:
+            self.socket.setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)
+        except OSError:
+            pass  # macOS: it is gone, as the application will be told
 
     def run(self, application: Application) -> None:
         """Call the application; send its answer unless it took the connection over. **Blocks**."""
