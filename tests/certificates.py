@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import ssl
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
@@ -61,6 +62,18 @@ class Authority:
             f" -CAcreateserial -extfile {extensions} -out {pair.certificate}"
         )
         return pair
+
+
+NOT_ENDED = "(?i)unexpected.eof|EOF occurred in violation"
+"""What an SSLError says of an end without close_notify; SSLEOFError came with 3.11.3."""
+
+
+def strict_client(authority: Authority) -> ssl.SSLContext:
+    """A client's context for which an end without close_notify is none."""
+    context = ssl.create_default_context(cafile=authority.certificate)
+    # Set by default in CPython 3.11.0 to 3.11.2.
+    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
+    return context
 
 
 def _alternative(name: str) -> str:

@@ -17,7 +17,7 @@ import pytest
 from greenworld.hub import get_hub, spawn
 from greenworld.patches import socket
 from greenworld.wsgi.tls_stream import MAX_REPLIES, RECORD, TlsStream
-from tests.certificates import Authority
+from tests.certificates import NOT_ENDED, Authority, strict_client
 
 LIMIT = 20.0
 BIG = os.urandom(3_000_000)
@@ -128,7 +128,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 def contexts(request: pytest.FixtureRequest, authority: Authority) -> Contexts:
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(*authority.issue())
-    client = ssl.create_default_context(cafile=authority.certificate)
+    client = strict_client(authority)
     client.minimum_version = client.maximum_version = getattr(ssl.TLSVersion, request.param)
     return server, client
 
@@ -291,13 +291,13 @@ def test_close_ends_in_order(ends: Ends) -> None:
     ends.stream.close()
     assert ends.stream.fileno() == -1
     assert ends.client.read(100) == b"all of it"
-    assert ends.client.tls.read(1) == b""  # close_notify; without it, SSLEOFError
+    assert ends.client.tls.read(1) == b""  # close_notify; without it, SSLError
 
 
 def test_a_part_is_not_ended_in_order(ends: Ends) -> None:
     ends.stream.send(BIG)
     ends.stream.close()
-    with pytest.raises(ssl.SSLEOFError):
+    with pytest.raises(ssl.SSLError, match=NOT_ENDED):
         ends.client.read(len(BIG))
 
 
