@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Final, Protocol
 
@@ -72,7 +73,7 @@ class EmptyBody:
 NO_BODY: Final = EmptyBody()
 
 
-class Body:
+class Body(ABC):
     """What bodies have in common: buffering, lines, and the wait for the first read."""
 
     __slots__ = ("_at", "_awaited", "_buffer", "_continue", "_source", "finished")
@@ -86,9 +87,9 @@ class Body:
         self.finished = False
         """Whether the body has been taken off the connection completely."""
 
+    @abstractmethod
     def _receive(self) -> bytes:
         """Return the next content, `b""` at the end. Sets `finished`. **Blocks**."""
-        raise NotImplementedError
 
     def _next(self) -> bytes:
         if self._continue:

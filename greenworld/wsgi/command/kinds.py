@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,7 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 
 
 @dataclass(frozen=True)
-class Kind:
+class Kind(ABC):
     """One kind of value. `optional`: `none` is a value too."""
 
     metavar: str = "TEXT"
@@ -52,9 +53,9 @@ class Kind:
             raise ValueError
         return self.from_text(value)
 
+    @abstractmethod
     def parse(self, text: str) -> Any:
         """Read a text that is not `none`."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
